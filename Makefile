@@ -1,0 +1,30 @@
+# Each target prepares what it needs: `make test` works on a fresh Debian or Ubuntu with Rust.
+
+CARGO ?= cargo
+POSTGRES ?= 15
+
+.PHONY: help prepare test bench docs
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+# The tests start a Postgres of their own from the server's binaries; Debian's packages start no
+# cluster when a policy says so.
+prepare: ## install what the tests need: the PostgreSQL server binaries
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+		echo "installing postgresql-$(POSTGRES)"; \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			postgresql-$(POSTGRES) postgresql-client-$(POSTGRES) || exit 1; \
+	fi
+
+test: prepare ## run every test against real services
+	$(CARGO) test --workspace --locked
+
+bench: prepare ## measure, side by side with peers; writes target/bench/summary.md
+	$(CARGO) build --release --locked -p ccrun
+	tests/bench/run
+
+docs: ## build the book and the reference
+	$(CARGO) build --locked -p ccrun
+	docs/build

@@ -1,0 +1,139 @@
+//! `ccrun doc`.
+
+use ccrun_kernel::{Error, Primitive, Result};
+use console::style;
+
+use crate::app::App;
+use crate::cli::Output;
+use crate::render;
+
+/// Show the documentation of what `name` means; the namespaces without one.
+pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
+    let registry = &app.registry;
+    let Some(name) = name else {
+        for (namespace, summary) in registry.namespaces() {
+            let namespace = if namespace.is_empty() { "(language)" } else { namespace };
+            render::result(&format!("{:12} {summary}", style(namespace).bold()));
+        }
+        for module in app.modules.keys() {
+            render::result(&format!("{:12} library module", style(format!("std/{module}")).bold()));
+        }
+        render::remark("\n`ccrun doc NAME` shows one: a namespace, a type, a function.");
+        return Ok(0);
+    };
+    if let Some(module) = name.strip_prefix("std/").and_then(|module| app.modules.get(module)) {
+        render::result(module);
+        return Ok(0);
+    }
+    let name = if name == "(language)" || name == "language" { "" } else { name };
+    let found = if name.is_empty() {
+        registry.primitives().iter().filter(|p| p.namespace.is_empty()).collect()
+    } else {
+        registry.find(name)
+    };
+    if app.common.output == Output::Json {
+        render::json::document(&found.iter().map(|p| as_json(p)).collect());
+        return Ok(u8::from(found.is_empty()));
+    }
+    match &found[..] {
+        [] => {
+            let hint = registry.nearest(name).map_or_else(
+                || "`ccrun doc` lists the namespaces".to_owned(),
+                |nearest| format!("did you mean `{nearest}`?"),
+            );
+            Err(Error::new("usage", format!("there is nothing called `{name}`")).hint(hint))
+        }
+        [one] => {
+            render::result(&page(one));
+            Ok(0)
+        }
+        several if several.iter().all(|p| p.name == several[0].name) => {
+            for primitive in several {
+                render::result(&page(primitive));
+            }
+            Ok(0)
+        }
+        several => {
+            if let Some((_, summary)) = registry.namespaces().find(|(n, _)| *n == name) {
+                render::result(&format!("{summary}\n"));
+            }
+            for primitive in several {
+                render::result(&format!(
+                    "{:7} {}\n        {}",
+                    style(primitive.effect.to_string()).dim(),
+                    style(primitive.signature()).bold(),
+                    primitive.doc.summary
+                ));
+            }
+            Ok(0)
+        }
+    }
+}
+
+/// The page of one primitive.
+pub fn page(primitive: &Primitive) -> String {
+    let mut text = format!("{}\n\n{}\n", style(primitive.signature()).bold(), primitive.doc.summary);
+    if !primitive.doc.body.is_empty() {
+        text.push_str(&format!("\n{}\n", primitive.doc.body));
+    }
+    let needs: Vec<&str> = primitive.capabilities.iter().map(|c| c.name).collect();
+    let needs = if needs.is_empty() {
+        String::new()
+    } else {
+        format!(", needs {}", needs.join(", "))
+    };
+    text.push_str(&format!("\n{}  {}{needs}\n", style("Effect").underlined(), primitive.effect));
+    for param in &primitive.params {
+        let Some(fields) = &param.fields else { continue };
+        text.push_str(&format!("\n{}\n", style(format!("Options ({})", param.name)).underlined()));
+        for field in fields {
+            let default = match (field.default, field.required) {
+                (Some(default), _) => format!(" = {default}"),
+                (None, true) => " (required)".to_owned(),
+                (None, false) => String::new(),
+            };
+            text.push_str(&format!(
+                "  {}: {}{default}\n      {}\n",
+                style(field.name).bold(),
+                field.type_name,
+                field.doc.replace('\n', "\n      ")
+            ));
+        }
+    }
+    if !primitive.doc.errors.is_empty() {
+        text.push_str(&format!("\n{}\n{}\n", style("Errors").underlined(), primitive.doc.errors));
+    }
+    for example in &primitive.doc.examples {
+        let code = example.code.replace('\n', "\n  ");
+        text.push_str(&format!("\n{}\n  {code}\n", style("Example").underlined()));
+    }
+    text
+}
+
+/// One primitive as data, for editors and the documentation site.
+fn as_json(primitive: &Primitive) -> serde_json::Value {
+    let params: Vec<_> = primitive
+        .params
+        .iter()
+        .map(|param| {
+            serde_json::json!({
+                "name": param.name, "type": param.type_name, "optional": param.optional,
+                "fields": param.fields.as_ref().map(|fields| fields.iter().map(|field| {
+                    serde_json::json!({
+                        "name": field.name, "type": field.type_name, "doc": field.doc,
+                        "default": field.default, "required": field.required,
+                    })
+                }).collect::<Vec<_>>()),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "path": primitive.path(), "namespace": primitive.namespace, "name": primitive.name,
+        "signature": primitive.signature(), "effect": primitive.effect,
+        "needs": primitive.capabilities.iter().map(|c| c.name).collect::<Vec<_>>(),
+        "params": params, "returns": primitive.returns,
+        "summary": primitive.doc.summary, "body": primitive.doc.body,
+        "errors": primitive.doc.errors,
+        "examples": primitive.doc.examples.iter().map(|e| e.code.as_str()).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,95 @@
+//! Errors: what happened, where, and what to do now.
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use ccrun_kernel::{Error, Location};
+
+/// The error for a terminal: the snippet with a caret, the step, the hint.
+#[must_use]
+pub fn render(error: &Error, source: Option<&str>) -> String {
+    let title = format!("{} [{}]", error.message(), error.kind());
+    let text = error.location().and_then(|at| source_text(at, source));
+    let mut group = Group::with_title(Level::ERROR.primary_title(title));
+    if let (Some(at), Some(text)) = (error.location(), &text)
+        && let Some(span) = span_of(text, at, 0)
+    {
+        group = group.element(
+            Snippet::source(text.as_str())
+                .path(at.source.as_str())
+                .annotation(AnnotationKind::Primary.span(span)),
+        );
+    } else if let Some(at) = error.location() {
+        group = group.element(Level::NOTE.message(format!("at {at}")));
+    }
+    if let Some(step) = error.step() {
+        group = group.element(Level::NOTE.message(format!("in step `{step}`")));
+    }
+    for (key, value) in error.details() {
+        if let Some(text) = value.as_str()
+            && text.lines().count() <= 12
+            && key != "primitive"
+        {
+            group = group.element(Level::NOTE.message(format!("{key}: {text}")));
+        }
+    }
+    let mut report = vec![group];
+    if let Some(hint) = error.hint_text() {
+        report.push(Group::with_title(Level::HELP.secondary_title(hint)));
+    }
+    let renderer = if console::colors_enabled_stderr() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    renderer.decor_style(DecorStyle::Ascii).render(&report)
+}
+
+/// The text of the file in which it happened: what was run, or what stands on the disk.
+fn source_text(at: &Location, source: Option<&str>) -> Option<String> {
+    match source {
+        Some(text) if text.lines().count() >= at.line => Some(text.to_owned()),
+        _ => std::fs::read_to_string(&at.source).ok(),
+    }
+}
+
+/// The bytes to underline: so many characters from the position, or with 0 the word there.
+#[must_use]
+pub fn span_of(text: &str, at: &Location, length: usize) -> Option<std::ops::Range<usize>> {
+    let line_start = text
+        .split_inclusive('\n')
+        .take(at.line.checked_sub(1)?)
+        .map(str::len)
+        .sum::<usize>();
+    let line = text.get(line_start..)?.lines().next().unwrap_or_default();
+    let column = line
+        .char_indices()
+        .nth(at.column.saturating_sub(1))
+        .map_or(line.len(), |(offset, _)| offset);
+    let rest = &line[column..];
+    let word = match length {
+        0 => rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+            .unwrap_or(rest.len()),
+        characters => rest.chars().take(characters).map(char::len_utf8).sum(),
+    };
+    let start = line_start + column;
+    Some(start..(start + word.max(1)).min(text.len()).max(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_the_call_after_wide_characters() {
+        let at = Location { source: "a.rhai".into(), line: 2, column: 12 };
+        let error = Error::new("docker.not_found", "there is no container `é`")
+            .hint("`docker ps -a`")
+            .at(Some(at));
+        console::set_colors_enabled_stderr(false);
+        let text = render(&error, Some("let x = 1;\nlet é = 1; docker::container(\"é\");\n"));
+        assert!(text.contains("a.rhai:2:12"), "{text}");
+        assert!(text.contains("           ^^^^^^^^^^^^^^^^^"), "{text}");
+        assert!(text.contains("help: `docker ps -a`"), "{text}");
+    }
+}

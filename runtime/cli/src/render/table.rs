@@ -1,0 +1,20 @@
+//! Lists as tables.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// A table with these headers, fitted to the terminal.
+#[must_use]
+pub fn table<H: AsRef<str>>(headers: &[H], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(headers.iter().map(|header| {
+            console::style(header.as_ref().to_uppercase()).bold().to_string()
+        }));
+    for row in rows {
+        table.add_row(row);
+    }
+    let text = table.to_string();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,34 @@
+//! The words of the language itself: steps, parallel work, checks, questions.
+
+mod ask;
+mod check;
+mod control;
+mod defer;
+mod parallel;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use ccrun_macros::primitives;
+
+use crate::registry::Namespace;
+
+/// The namespace without a name.
+#[must_use]
+pub fn namespace() -> Namespace {
+    Namespace::new("", "The words of the language: steps, parallel work, checks, questions.")
+        .primitives(primitives![
+            control::runbook,
+            control::assert,
+            control::sleep,
+            step::step,
+            defer::defer,
+            parallel::parallel,
+            parallel::each,
+            check::check,
+            ask::ask,
+            ask::choose,
+            ask::confirm,
+            ask::note,
+        ])
+}

@@ -1,0 +1,93 @@
+//! The interpreter of a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhai::packages::{Package, StandardPackage};
+use rhai::{Dynamic, Engine, OptimizationLevel};
+
+use super::Run;
+use super::pace;
+use super::resolver::Resolver;
+use crate::event::{Event, Level};
+use crate::planned::{self, Planned};
+use crate::scope::Scope;
+
+/// The library modules: what follows `std/` in an import, and the source.
+pub type Modules = Arc<BTreeMap<&'static str, &'static str>>;
+
+/// How many operations pass between two looks at cancellation: a look costs more than an operation.
+const LOOK_EVERY: u64 = 64;
+
+/// An interpreter for this run. It belongs to one thread at a time, but its closures may run on
+/// several.
+pub fn build(run: &Arc<Run>) -> Engine {
+    let mut engine = bare();
+    run.registry().install(&mut engine);
+    engine.register_type_with_name::<Planned>(planned::NAME);
+    run.spec().limits.apply(&mut engine);
+    let weak = Arc::downgrade(run);
+    engine.set_module_resolver(Resolver::new(
+        Arc::clone(&run.spec().modules),
+        Box::new(move |name, source| {
+            if let Some(run) = weak.upgrade() {
+                run.completed().set_bodies(name, source);
+            }
+        }),
+    ));
+
+    engine.on_progress(|operations| {
+        if operations % LOOK_EVERY != 0 {
+            return None;
+        }
+        pace::look().or_else(Scope::stop_of_current_thread).map(Dynamic::from)
+    });
+    engine.on_print(|text| {
+        if let Ok(scope) = Scope::current() {
+            scope.run().bus().emit(scope.step(), Event::Output { text: text.to_owned() });
+        }
+    });
+    engine.on_debug(|text, _, _| {
+        if let Ok(scope) = Scope::current() {
+            scope.run().log(scope.step(), Level::Debug, text);
+        }
+    });
+    // `params`, `target` and `trigger` are seen everywhere, inside functions too.
+    let weak = Arc::downgrade(run);
+    #[allow(deprecated, reason = "Rhai marks the callback as volatile, not as going away")]
+    engine.on_var(move |name, _, _| {
+        let Some(run) = weak.upgrade() else { return Ok(None) };
+        Ok(match name {
+            "params" => Some(Dynamic::from(run.params().clone())),
+            "target" => Some(run.target().name().to_owned().into()),
+            "trigger" => Some(run.spec().trigger.clone()),
+            _ => None,
+        })
+    });
+    let weak = Arc::downgrade(run);
+    #[allow(deprecated, reason = "see on_var")]
+    engine.on_missing_function(move |_, args, _, _| {
+        let planned = weak.upgrade().is_some_and(|run| run.plan().has_planned_values());
+        Ok(if planned { planned::missing_function(args) } else { None })
+    });
+    engine
+}
+
+/// The language without any primitive: what parsing alone needs.
+#[must_use]
+pub fn bare() -> Engine {
+    let mut engine = Engine::new_raw();
+    StandardPackage::new().register_into_engine(&mut engine);
+    configure(&mut engine);
+    engine
+}
+
+fn configure(engine: &mut Engine) {
+    crate::runbook::free_words(engine);
+    engine
+        // Folding constants would compare `d < "5m"` as a duration with a text: never.
+        .set_optimization_level(OptimizationLevel::None)
+        .disable_symbol("eval")
+        .set_fail_on_invalid_map_property(true)
+        .set_allow_shadowing(true);
+}

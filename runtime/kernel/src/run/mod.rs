@@ -1,0 +1,562 @@
+//! One execution of a runbook, or one session of the REPL: what all its parts share.
+
+mod completed;
+mod counters;
+mod engine;
+mod journal;
+mod limits;
+pub(crate) mod pace;
+mod plan;
+mod resolver;
+mod session;
+mod unwind;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rhai::{Dynamic, Map};
+use serde::{Deserialize, Serialize};
+
+pub use completed::{Completed, Earlier, OnChanged, Resume, Standing};
+pub(crate) use completed::fingerprint;
+pub use engine::{Modules, bare};
+pub(crate) use journal::lost_deferred;
+pub use journal::{RunJournal, earlier_attempts};
+pub use limits::{Limits, STACK_SIZE};
+pub use plan::{Plan, ReadRecord};
+pub use session::{Ending, Session, cancel_after, on_script_thread};
+pub use unwind::{Deferred, Kept, Undo};
+
+use crate::client::{Access, Clients};
+use crate::config::Target;
+use crate::effect::Effect;
+pub use crate::journal::StepKey;
+use crate::error::{Error, Result};
+use crate::event::{Bus, Event, Level, Outcome, PlannedChange, Sink};
+use crate::permission::{Policy, Recorder};
+use crate::primitive::{Need, Preview, Primitive};
+use crate::prompt::{Prompter, Question, QuestionKind};
+use crate::registry::Registry;
+use crate::scope::{Cancel, Scope};
+use crate::secret::SecretStore;
+use counters::Counters;
+
+/// The name of a run: ten hexadecimal digits. Commands take any unambiguous beginning of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        Self(Arc::from(&id[..10]))
+    }
+
+    /// One that the journal knows.
+    #[must_use]
+    pub fn known(id: &str) -> Self {
+        Self(Arc::from(id))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first four digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..4).unwrap_or(&self.0)
+    }
+}
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a run treats changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Make them.
+    Run,
+    /// Ask before each.
+    Confirm,
+    /// Only say what they would be.
+    DryRun,
+}
+
+impl Mode {
+    /// Whether nothing may change.
+    #[must_use]
+    pub fn is_dry(self) -> bool {
+        self == Self::DryRun
+    }
+
+    /// Whether somebody looks at previews.
+    #[must_use]
+    pub fn previews(self) -> bool {
+        self != Self::Run
+    }
+
+    /// The name in events and in the journal.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Confirm => "confirm",
+            Self::DryRun => "dry_run",
+        }
+    }
+}
+
+/// Whether a change may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Make it.
+    Go,
+    /// The operator said no to this one.
+    Declined,
+}
+
+/// Everything a run is made from.
+pub struct RunSpec {
+    /// Its name.
+    pub id: RunId,
+    /// The runbook's path, or the name of another source.
+    pub name: String,
+    /// How it treats changes.
+    pub mode: Mode,
+    /// The environment it works on.
+    pub target: Target,
+    /// Where its secrets come from, and the redactor that knows them.
+    pub secrets: SecretStore,
+    /// The working directory.
+    pub folder: std::path::PathBuf,
+    /// Who hears of it.
+    pub sinks: Vec<Arc<dyn Sink>>,
+    /// Who can be asked, if anybody can.
+    pub prompter: Option<Arc<dyn Prompter>>,
+    /// Where it is recorded, if it is.
+    pub journal: Option<RunJournal>,
+    /// The value of `params`.
+    pub params: Map,
+    /// The value of `trigger`.
+    pub trigger: Dynamic,
+    /// What it may touch.
+    pub policy: Policy,
+    /// How far a script may go.
+    pub limits: Limits,
+    /// Whether every question that guards a change is answered with yes.
+    pub assume_yes: bool,
+    /// What earlier attempts of this run left.
+    pub resume: Resume,
+    /// Cancelled on Ctrl-C.
+    pub cancel: Cancel,
+    /// Where async work runs.
+    pub handle: tokio::runtime::Handle,
+    /// The primitives.
+    pub registry: Arc<Registry>,
+    /// The library modules that scripts import as `std/…`.
+    pub modules: Modules,
+}
+
+/// What all parts of a run share.
+pub struct Run {
+    spec: RunSpec,
+    target: Arc<Target>,
+    folder: Arc<Path>,
+    bus: Bus,
+    clients: Clients,
+    plan: Plan,
+    counters: Counters,
+    recorder: Recorder,
+    completed: Completed,
+    undos: Mutex<Vec<Undo>>,
+    deferred: Mutex<Vec<Deferred>>,
+    approval: Mutex<Approval>,
+    /// The innermost step that failed last, and the message it failed with.
+    failed_step: Mutex<Option<(String, String)>>,
+}
+
+/// What the operator has said about changes so far.
+#[derive(Default)]
+struct Approval {
+    target_typed: bool,
+    all: bool,
+}
+
+impl Run {
+    /// A run that is about to begin.
+    #[must_use]
+    pub fn new(mut spec: RunSpec) -> Arc<Self> {
+        let mut sinks = std::mem::take(&mut spec.sinks);
+        if let Some(journal) = &spec.journal {
+            sinks.push(journal.sink());
+        }
+        Arc::new(Self {
+            target: Arc::new(spec.target.clone()),
+            folder: Arc::from(spec.folder.as_path()),
+            bus: Bus::new(spec.id.clone(), sinks, spec.secrets.redactor().clone()),
+            clients: Clients::default(),
+            plan: Plan::default(),
+            counters: Counters::default(),
+            recorder: Recorder::new(spec.folder.clone()),
+            completed: Completed::new(std::mem::take(&mut spec.resume)),
+            undos: Mutex::default(),
+            deferred: Mutex::default(),
+            approval: Mutex::default(),
+            failed_step: Mutex::default(),
+            spec,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &RunId {
+        &self.spec.id
+    }
+
+    /// The runbook's path, or the name of another source.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// How it treats changes.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.spec.mode
+    }
+
+    /// The environment it works on.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Where its secrets come from.
+    #[must_use]
+    pub fn secrets(&self) -> &SecretStore {
+        &self.spec.secrets
+    }
+
+    /// The working directory.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where its events go.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The plan that a dry run makes.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What it needed, for `--record-needs`.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Who can be asked, if anybody can.
+    #[must_use]
+    pub fn prompter(&self) -> Option<&Arc<dyn Prompter>> {
+        self.spec.prompter.as_ref()
+    }
+
+    /// The value of `params`.
+    #[must_use]
+    pub fn params(&self) -> &Map {
+        &self.spec.params
+    }
+
+    /// The primitives.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.spec.registry
+    }
+
+    /// Where async work runs.
+    #[must_use]
+    pub fn handle(&self) -> &tokio::runtime::Handle {
+        &self.spec.handle
+    }
+
+    /// Cancelled on Ctrl-C.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.spec.cancel
+    }
+
+    /// Whether every question that guards a change is answered with yes.
+    #[must_use]
+    pub fn assumes_yes(&self) -> bool {
+        self.spec.assume_yes
+    }
+
+    pub(crate) fn spec(&self) -> &RunSpec {
+        &self.spec
+    }
+
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    pub(crate) fn journal(&self) -> Option<&RunJournal> {
+        self.spec.journal.as_ref()
+    }
+
+    pub(crate) fn completed(&self) -> &Completed {
+        &self.completed
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn access(&self, read_only: bool) -> Access {
+        Access::new(
+            read_only,
+            Arc::clone(&self.target),
+            self.spec.secrets.clone(),
+            Arc::clone(&self.folder),
+        )
+    }
+
+    /// Wait for a future from a script thread, stopping when the scope does.
+    ///
+    /// # Errors
+    /// What the future says, or why the scope must stop.
+    pub fn block_on<T>(
+        &self,
+        scope: &Scope,
+        future: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.spec.handle.block_on(async {
+            tokio::select! {
+                biased;
+                result = future => result,
+                stop = scope.stopped() => Err(Error::stop(stop)),
+            }
+        })
+    }
+
+    /// Tell the operator something.
+    pub fn log(&self, step: Option<&str>, level: Level, message: impl Into<String>) {
+        self.bus.emit(step, Event::Log { level, message: message.into() });
+    }
+
+    pub(crate) fn permit(&self, need: &Need, effect: Effect) -> Result<()> {
+        self.recorder.record(need.capability, effect, &need.resource);
+        self.spec.policy.check(need.capability, effect, &need.resource)
+    }
+
+    pub(crate) fn redact_error(&self, error: Error) -> Error {
+        let redactor = self.spec.secrets.redactor();
+        error.map_text(&|text| redactor.redact(text).into_owned())
+    }
+
+    /// Ask whatever has to be asked before a change: the target's name once where the target is
+    /// protected, and the change itself in confirm mode.
+    pub(crate) fn confirm_change(
+        &self,
+        primitive: &Primitive,
+        arguments: &str,
+        scope: &Scope,
+        preview: impl FnOnce() -> Result<Preview>,
+    ) -> Result<Permit> {
+        if self.spec.assume_yes
+            || (self.spec.mode == Mode::Run && !self.target.is_protected())
+        {
+            return Ok(Permit::Go);
+        }
+        // Held while asking: closures that run in parallel ask one after the other.
+        let mut approval = self.approval.lock();
+        if self.target.is_protected() && !approval.target_typed {
+            self.ask_target(scope, primitive)?;
+            approval.target_typed = true;
+        }
+        if self.spec.mode != Mode::Confirm || approval.all {
+            return Ok(Permit::Go);
+        }
+        let preview = preview()?;
+        let question = Question {
+            text: format!("{} {arguments}", primitive.path()),
+            kind: QuestionKind::Choice(["yes", "no", "all", "quit"].map(str::to_owned).to_vec()),
+            default: None,
+            details: (preview != Preview::default()).then(|| {
+                [Some(preview.summary), preview.diff]
+                    .into_iter()
+                    .flatten()
+                    .filter(|text| !text.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            }),
+        };
+        match self.ask(scope.step(), &question, None)?.as_str() {
+            "yes" => Ok(Permit::Go),
+            "all" => {
+                approval.all = true;
+                Ok(Permit::Go)
+            }
+            "no" => Ok(Permit::Declined),
+            _ => Err(Error::new("refused", "the operator ended the run before a change")
+                .uncatchable()),
+        }
+    }
+
+    fn ask_target(&self, scope: &Scope, primitive: &Primitive) -> Result<()> {
+        let name = self.target.name();
+        let question = Question {
+            text: format!(
+                "the target `{name}` is protected, and {} changes it: type `{name}` to go on",
+                primitive.path()
+            ),
+            kind: QuestionKind::Typed(name.to_owned()),
+            default: None,
+            details: None,
+        };
+        let unanswered = || {
+            Error::new("refused", format!("the target `{name}` is protected and nobody confirmed the change"))
+                .hint("run it on a terminal and type the target's name, or say `--yes`; `--dry-run` shows what it would do")
+                .uncatchable()
+        };
+        if self.spec.prompter.is_none() {
+            return Err(unanswered());
+        }
+        match self.ask(scope.step(), &question, None) {
+            Ok(answer) if answer.trim() == name => Ok(()),
+            Ok(_) => Err(unanswered()),
+            Err(error) if error.kind() == "refused" => Err(unanswered()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ask a person. Without one: `fallback`, or the error that says so.
+    ///
+    /// # Errors
+    /// `refused` when there is nobody and no fallback.
+    pub fn ask(
+        &self,
+        step: Option<&str>,
+        question: &Question,
+        fallback: Option<String>,
+    ) -> Result<String> {
+        let secret = question.kind == QuestionKind::Secret;
+        let choices = match &question.kind {
+            QuestionKind::Choice(choices) => choices.clone(),
+            QuestionKind::Confirm => vec!["yes".into(), "no".into()],
+            _ => Vec::new(),
+        };
+        let answer = match (&self.spec.prompter, fallback) {
+            (Some(prompter), _) => {
+                let text = question.text.clone();
+                self.bus.emit(step, Event::Question { text, choices });
+                prompter.ask(question)?
+            }
+            (None, Some(fallback)) => fallback,
+            (None, None) => {
+                let accepted = if choices.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (answers: {})", choices.join(", "))
+                };
+                return Err(Error::new(
+                    "refused",
+                    format!("nobody is here to answer: {}{accepted}", question.text),
+                )
+                .hint("run it on a terminal, give the answer as a parameter, or say `--yes` where it guards a change"));
+            }
+        };
+        self.bus.emit(
+            step,
+            Event::Answer {
+                text: question.text.clone(),
+                answer: if secret { "‹not shown›".into() } else { answer.clone() },
+            },
+        );
+        Ok(answer)
+    }
+
+    pub(crate) fn count_effect(&self, effect: Effect, outcome: Outcome) {
+        match outcome {
+            Outcome::Done if effect == Effect::Change => self.counters.changed(),
+            Outcome::Declined => self.counters.skipped(),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn plan_change(&self, step: Option<&str>, change: PlannedChange) -> u32 {
+        let change = self.plan.add(change);
+        let number = change.number;
+        if !change.preview.unchanged {
+            self.counters.changed();
+        }
+        self.bus.emit(step, Event::Planned(change));
+        number
+    }
+
+    /// A condition on a planned value: what the plan assumes, and a note that it does.
+    pub(crate) fn guess(
+        &self,
+        step: Option<&str>,
+        change: u32,
+        place: Option<crate::error::Location>,
+    ) -> bool {
+        let (guess, first) = self.plan.guess(change, place);
+        if first {
+            let text = format!("what follows depends on change {change}: it is shown as if that had succeeded");
+            self.bus.emit(step, Event::PlanNote { text });
+        }
+        guess
+    }
+
+    /// Remember where an error arose: a text that a script throws can't say so itself.
+    pub(crate) fn step_failed(&self, step: &str, error: &Error) {
+        let mut last = self.failed_step.lock();
+        if last.as_ref().is_none_or(|(_, message)| message != error.message()) {
+            *last = Some((step.to_owned(), error.message().to_owned()));
+        }
+    }
+
+    pub(crate) fn with_failed_step(&self, error: Error) -> Error {
+        match &*self.failed_step.lock() {
+            Some((step, message)) if message == error.message() => error.in_step(Some(step.clone())),
+            _ => error,
+        }
+    }
+
+    pub(crate) fn add_undo(&self, undo: Undo) {
+        self.undos.lock().push(undo);
+    }
+
+    pub(crate) fn take_undos(&self) -> Vec<Undo> {
+        std::mem::take(&mut *self.undos.lock())
+    }
+
+    /// Whether completed steps could be taken back.
+    #[must_use]
+    pub fn has_undos(&self) -> bool {
+        !self.undos.lock().is_empty()
+    }
+
+    pub(crate) fn add_deferred(&self, deferred: Deferred) {
+        self.deferred.lock().push(deferred);
+    }
+
+    pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
+        std::mem::take(&mut *self.deferred.lock())
+    }
+}

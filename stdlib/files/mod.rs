@@ -1,0 +1,18 @@
+//! What every namespace that touches files shares: resolved paths, the client, atomic writing, and
+//! blocking work that stops when nobody waits for it any more.
+
+mod atomic;
+mod client;
+mod content;
+mod error;
+mod mode;
+mod path;
+mod work;
+
+pub use atomic::AtomicFile;
+pub use client::Files;
+pub use content::Content;
+pub use error::failed;
+pub use mode::Mode;
+pub use path::{EntryPath, FilePath, resolve};
+pub use work::{Work, blocking};

@@ -1,0 +1,28 @@
+//! The primitives of ccrun, one folder per namespace.
+//!
+//! A namespace registers itself by one line in [`namespaces`]. From its folder come the functions in
+//! scripts, their documentation, static checks, dry-run behaviour, permissions and audit entries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ccrun_kernel::Namespace;
+use ccrun_kernel::config::Target;
+
+/// Every namespace.
+#[must_use]
+pub fn namespaces() -> Vec<Namespace> {
+    vec![]
+}
+
+/// The library modules that scripts import as `std/NAME`.
+#[must_use]
+pub fn modules() -> Arc<BTreeMap<&'static str, &'static str>> {
+    Arc::default()
+}
+
+/// What `ccrun doctor` asks of a target: a name, and a reading script whose value is what was seen.
+#[must_use]
+pub fn probes(_target: &Target) -> Vec<(&'static str, &'static str)> {
+    Vec::new()
+}

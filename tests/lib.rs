@@ -1,0 +1,3 @@
+//! Integration tests of ccrun, and what they share.
+
+pub mod postgres;
