@@ -10,6 +10,7 @@
 extern crate self as ccrun_kernel;
 
 pub mod caller;
+pub mod check;
 pub mod client;
 pub mod config;
 pub mod cx;

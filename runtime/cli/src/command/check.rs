@@ -13,16 +13,18 @@ use crate::render;
 pub fn check(app: &App, paths: &[PathBuf], rules: bool) -> Result<u8> {
     if rules {
         let rows = check::rules().iter().map(|rule| {
-            vec![rule.id.to_owned(), rule.severity.to_string(), rule.explanation.to_owned()]
+            let severity = match rule.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            vec![rule.id.to_owned(), severity.to_owned(), rule.explanation.to_owned()]
         });
         render::result(&render::table::table(&["rule", "severity", "what it finds"], rows));
         return Ok(0);
     }
     let files = files(app, paths)?;
-    let mut findings = Vec::new();
-    for file in &files {
-        findings.extend(check::check_file(&app.registry, &app.modules, file));
-    }
+    let checker = check::Checker::new(&app.registry, &app.modules);
+    let findings: Vec<_> = files.iter().flat_map(|file| checker.check_file(file)).collect();
     let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
     if app.common.output == Output::Json {
         render::json::document(&serde_json::to_value(&findings).unwrap_or_default());

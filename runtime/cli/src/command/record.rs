@@ -26,7 +26,7 @@ pub fn new_run(spec: &RunSpec, source: &Source) -> NewRun {
 }
 
 /// The parameters, secrets as references.
-fn params(source: &Source) -> Value {
+pub fn params(source: &Source) -> Value {
     let kept = ccrun_kernel::value::keep(&Dynamic::from(source.params.clone()));
     kept.unwrap_or_else(|_| Value::Object(serde_json::Map::new()))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ccrun_kernel::journal::{Journal, RunFilter, RunRow, RunStatus, StepStatus};
+use ccrun_kernel::journal::{Journal, RunFilter, RunRow, RunStatus, StepRow, StepStatus};
 use ccrun_kernel::rhai::Map;
 use ccrun_kernel::run::{self, OnChanged, RunId};
 use ccrun_kernel::runbook::{self, Runbook, step_bodies};
@@ -81,22 +81,21 @@ fn find(app: &App, journal: &Journal, prefix: Option<&str>) -> Result<RunRow> {
 /// Say what will be reused, what changed and what is new, as far as the text tells.
 fn announce(app: &App, journal: &Journal, row: &RunRow, runbook: &Runbook) -> Result<()> {
     let steps = app.block_on(journal.steps(&row.id))?;
+    let last_part = |step: &StepRow| -> String {
+        step.key.path.rsplit('/').next().unwrap_or_default().to_owned()
+    };
     let done = |name: &str| {
-        steps.iter().filter(move |step| {
-            step.status == StepStatus::Done
-                && step.key.path.rsplit('/').next().is_some_and(|last| last == name)
-        })
+        let done = steps.iter().filter(|step| step.status == StepStatus::Done);
+        done.filter(|step| last_part(step) == name).count()
     };
-    let known = |name: &str| {
-        steps.iter().any(|step| step.key.path.rsplit('/').next().is_some_and(|last| last == name))
-    };
+    let known = |name: &str| steps.iter().any(|step| last_part(step) == name);
     let (mut reused, mut changed, mut new) = (0, 0, 0);
     let old = app.block_on(journal.source(&row.id))?;
     let old: Vec<_> = step_bodies(&old);
     for body in step_bodies(&runbook.source) {
         let Some(name) = &body.name else { continue };
         let same_text = old.iter().any(|o| o.name.as_ref() == Some(name) && o.hash == body.hash);
-        match (known(name), same_text, done(name).count()) {
+        match (known(name), same_text, done(name)) {
             (true, true, count) if count > 0 => reused += count,
             (true, true, _) => {}
             (true, false, _) => changed += 1,

@@ -8,11 +8,12 @@ use crate::cli::Run;
 /// Run a runbook.
 pub fn run(app: &App, args: &Run) -> Result<u8> {
     let runbook = app.load(&args.file)?;
+    super::check::before_run(app, &runbook)?;
     let params = app.params(&runbook, args)?;
     let mut source = Source::runbook(runbook, params);
     source.record_needs = args.record_needs;
     source.lock_wait = app.duration(args.lock_wait.as_deref())?;
     source.journaled = !args.no_journal;
     let prepared = app.prepare(source)?;
-    run::on_script_thread(|| prepared.execute(app))
+    run::on_script_thread(|| prepared.execute(app))?
 }

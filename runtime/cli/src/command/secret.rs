@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 
-use ccrun_kernel::prompt::{Prompter, Question, QuestionKind};
+use ccrun_kernel::prompt::{Question, QuestionKind};
 use ccrun_kernel::{Error, Result};
 use ccrun_stdlib::secret::source::{SecretsConfig, open_age_file};
 

@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 pub fn table<H: AsRef<str>>(headers: &[H], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headers.iter().map(|header| {
             console::style(header.as_ref().to_uppercase()).bold().to_string()

@@ -11,7 +11,16 @@ use crate::run;
 
 /// What the interpreter itself understands, and no list of functions has.
 const KEYWORDS: [&str; 10] = [
-    "print", "debug", "type_of", "Fn", "call", "curry", "is_def_var", "is_def_fn", "is_shared", "eval",
+    "print",
+    "debug",
+    "type_of",
+    "Fn",
+    "call",
+    "curry",
+    "is_def_var",
+    "is_def_fn",
+    "is_shared",
+    "eval",
 ];
 
 /// Everything that a script can call.
@@ -33,23 +42,37 @@ impl<'r> Catalog<'r> {
             members: BTreeMap::new(),
             standard: standard(registry),
             namespaces: registry.namespaces().map(|(name, _)| name).collect(),
-            objects: registry.objects().iter().map(|object| object.name).collect(),
+            objects: registry
+                .objects()
+                .iter()
+                .map(|object| object.name)
+                .collect(),
             capabilities: BTreeSet::new(),
         };
         catalog.namespaces.remove("");
         for primitive in registry.primitives() {
-            catalog.capabilities.extend(primitive.capabilities.iter().map(|c| c.name));
+            catalog
+                .capabilities
+                .extend(primitive.capabilities.iter().map(|c| c.name));
             if primitive.kind == PrimitiveKind::Function {
                 let space = catalog.functions.entry(primitive.namespace).or_default();
                 space.entry(primitive.name).or_default().push(primitive);
             } else {
-                catalog.members.entry(primitive.name).or_default().push(primitive);
+                catalog
+                    .members
+                    .entry(primitive.name)
+                    .or_default()
+                    .push(primitive);
             }
         }
         // What may also be called without its prefix.
-        let spaces = catalog.functions.iter().filter(|(space, _)| !space.is_empty());
-        let names: HashSet<&'static str> =
-            spaces.flat_map(|(_, functions)| functions.keys().copied()).collect();
+        let spaces = catalog
+            .functions
+            .iter()
+            .filter(|(space, _)| !space.is_empty());
+        let names: HashSet<&'static str> = spaces
+            .flat_map(|(_, functions)| functions.keys().copied())
+            .collect();
         let plain = catalog.functions.entry("").or_default();
         for name in names {
             let global: Vec<_> = registry.functions("", name).collect();
@@ -58,13 +81,18 @@ impl<'r> Catalog<'r> {
             }
         }
         let plain = &catalog.functions[""];
-        catalog.standard.retain(|name, _| !plain.contains_key(name.as_str()));
+        catalog
+            .standard
+            .retain(|name, _| !plain.contains_key(name.as_str()));
         catalog
     }
 
     /// The functions `namespace::name`; without a namespace, the words of the language.
     pub fn functions(&self, namespace: &str, name: &str) -> &[&'r Arc<Primitive>] {
-        let functions = self.functions.get(namespace).and_then(|space| space.get(name));
+        let functions = self
+            .functions
+            .get(namespace)
+            .and_then(|space| space.get(name));
         functions.map_or(&[], Vec::as_slice)
     }
 
@@ -81,7 +109,10 @@ impl<'r> Catalog<'r> {
         self.members
             .values()
             .flatten()
-            .filter(move |p| p.receiver.is_some_and(|receiver| receiver.type_name == type_name))
+            .filter(move |p| {
+                p.receiver
+                    .is_some_and(|receiver| receiver.type_name == type_name)
+            })
             .copied()
     }
 
@@ -113,14 +144,18 @@ impl<'r> Catalog<'r> {
 
     /// The names of the functions in a namespace.
     pub fn names_in<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a str> + use<'a, 'r> {
-        self.functions.get(namespace).into_iter().flat_map(|space| space.keys().copied())
+        self.functions
+            .get(namespace)
+            .into_iter()
+            .flat_map(|space| space.keys().copied())
     }
 
     /// The namespaces that have a function of this name, sorted.
     pub fn spaces_with(&self, name: &str) -> Vec<&'static str> {
-        let spaces = self.functions.iter().filter(|(space, functions)| {
-            !space.is_empty() && functions.contains_key(name)
-        });
+        let spaces = self
+            .functions
+            .iter()
+            .filter(|(space, functions)| !space.is_empty() && functions.contains_key(name));
         let mut spaces: Vec<&'static str> = spaces.map(|(space, _)| *space).collect();
         spaces.sort_unstable();
         spaces
@@ -134,7 +169,10 @@ impl<'r> Catalog<'r> {
 
     /// The names of methods and properties, and of functions that can be called like one.
     pub fn member_names(&self) -> impl Iterator<Item = &str> {
-        self.standard.keys().map(String::as_str).chain(self.members.keys().copied())
+        self.standard
+            .keys()
+            .map(String::as_str)
+            .chain(self.members.keys().copied())
     }
 }
 
@@ -142,24 +180,29 @@ impl<'r> Catalog<'r> {
 fn standard(registry: &Registry) -> BTreeMap<String, BTreeSet<usize>> {
     let mut engine = run::bare();
     registry.install(&mut engine);
-    let objects: HashSet<TypeId> =
-        registry.objects().iter().map(crate::registry::ObjectType::type_id).collect();
+    let objects: HashSet<TypeId> = registry
+        .objects()
+        .iter()
+        .map(crate::registry::ObjectType::type_id)
+        .collect();
     let objects = &objects;
     let all = engine.collect_fn_metadata(
         None,
         |info| {
             let function = info.metadata;
-            let method = function.param_types.first().is_some_and(|first| objects.contains(first));
+            let method = function
+                .param_types
+                .first()
+                .is_some_and(|first| objects.contains(first));
             // A namespace's own functions are known from the registry.
             let plain = info.namespace.is_empty();
-            let word = function.name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+            let word = rhai::is_valid_identifier(&function.name);
             (plain && !method && word).then(|| (function.name.to_string(), function.num_params))
         },
         true,
     );
     let mut standard: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for (name, arguments) in all {
-        let name = name.strip_prefix("get$").map_or(name.clone(), str::to_owned);
         standard.entry(name).or_default().insert(arguments);
     }
     standard

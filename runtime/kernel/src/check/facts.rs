@@ -51,7 +51,10 @@ pub enum FrameKind {
     Closure(ClosureUse),
     Loop,
     /// One arm of an `if`, `switch` or `try`.
-    Branch { of: usize, arm: usize },
+    Branch {
+        of: usize,
+        arm: usize,
+    },
 }
 
 /// What happens with a closure.
@@ -205,6 +208,15 @@ impl Facts<'_> {
             .map(|frame| (frame, self.frames[frame].kind))
     }
 
+    /// The names that entries of maps have in this file.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let written = self
+            .maps
+            .iter()
+            .flat_map(|map| map.iter().map(|(key, _)| key.as_str()));
+        written.chain(self.properties.iter().map(|property| property.name))
+    }
+
     /// Whether `inner` is `outer` or inside of it.
     pub fn is_inside(&self, inner: FrameId, outer: FrameId) -> bool {
         self.around(inner).any(|(frame, _)| frame == outer)
@@ -216,6 +228,7 @@ impl Facts<'_> {
         inner: FrameId,
         outer: FrameId,
     ) -> impl Iterator<Item = (FrameId, FrameKind)> + '_ {
-        self.around(inner).take_while(move |(frame, _)| *frame != outer)
+        self.around(inner)
+            .take_while(move |(frame, _)| *frame != outer)
     }
 }

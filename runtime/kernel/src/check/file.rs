@@ -48,7 +48,10 @@ pub enum Role {
 
 /// The arguments of a call next to the parameters that they are for. As in a run, optional
 /// parameters are left out from the right.
-pub fn aligned<'p, 'a>(primitive: &'p Primitive, args: &'a [Expr]) -> Vec<(&'p Param, Option<&'a Expr>)> {
+pub fn aligned<'p, 'a>(
+    primitive: &'p Primitive,
+    args: &'a [Expr],
+) -> Vec<(&'p Param, Option<&'a Expr>)> {
     let mut missing = primitive.params.len().saturating_sub(args.len());
     let mut left_out = vec![false; primitive.params.len()];
     for (index, param) in primitive.params.iter().enumerate().rev() {
@@ -68,5 +71,7 @@ pub fn aligned<'p, 'a>(primitive: &'p Primitive, args: &'a [Expr]) -> Vec<(&'p P
 
 /// The argument of a call for the parameter with this index.
 pub fn argument<'a>(primitive: &Primitive, call: &Call<'a>, index: usize) -> Option<&'a Expr> {
-    aligned(primitive, call.args).get(index).and_then(|(_, arg)| *arg)
+    aligned(primitive, call.args)
+        .get(index)
+        .and_then(|(_, arg)| *arg)
 }

@@ -19,7 +19,7 @@ pub enum Severity {
 }
 
 /// One thing that was found in a file, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     /// The stable name of the rule: `unknown-function`. See [`super::rules()`].
     pub rule: &'static str,
@@ -58,7 +58,9 @@ impl Finding {
         otherwise: impl FnOnce() -> String,
     ) -> &mut Self {
         match closest(name, candidates) {
-            Some(meant) => self.suggest(format!("did you mean `{meant}`?")).replace_with(meant),
+            Some(meant) => self
+                .suggest(format!("did you mean `{meant}`?"))
+                .replace_with(meant),
             None => match otherwise() {
                 text if text.is_empty() => self,
                 text => self.suggest(text),
@@ -75,7 +77,10 @@ pub struct Report<'s> {
 
 impl<'s> Report<'s> {
     pub fn new(source: &'s Source<'s>) -> Self {
-        Self { source, findings: Vec::new() }
+        Self {
+            source,
+            findings: Vec::new(),
+        }
     }
 
     /// A finding at a place; the word, text or sign that stands there is underlined.
@@ -89,7 +94,24 @@ impl<'s> Report<'s> {
         self.add_at(rule, location.as_ref(), message)
     }
 
-    /// The same where the place is already a location of this file.
+    /// A finding about the whole of a statement: its line is pointed at where it begins.
+    pub fn add_line(
+        &mut self,
+        rule: &'static str,
+        position: Position,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        let line = position.line().unwrap_or(1);
+        let source = self.source.name().to_owned();
+        let at = Location {
+            source,
+            line,
+            column: self.source.indent(line),
+        };
+        self.add_at(rule, Some(&at), message)
+    }
+
+    /// A finding at a place that is already a location of this file.
     pub fn add_at(
         &mut self,
         rule: &'static str,
@@ -102,7 +124,11 @@ impl<'s> Report<'s> {
             rule,
             severity: rules::severity(rule),
             message: message.into(),
-            location: Location { source: self.source.name().to_owned(), line, column },
+            location: Location {
+                source: self.source.name().to_owned(),
+                line,
+                column,
+            },
             length: self.source.length_at(line, column),
             suggestion: None,
             replacement: None,
@@ -114,7 +140,8 @@ impl<'s> Report<'s> {
     pub fn finish(mut self) -> Vec<Finding> {
         self.silences();
         let source = self.source;
-        self.findings.retain(|finding| !source.allows(finding.location.line, finding.rule));
+        self.findings
+            .retain(|finding| !source.allows(finding.location.line, finding.rule));
         self.findings
             .sort_by_key(|finding| (finding.location.line, finding.location.column, finding.rule));
         self.findings.dedup();
@@ -136,8 +163,14 @@ impl<'s> Report<'s> {
             let length = silence.rule.chars().count();
             let ids = rules::RULES.iter().map(|rule| rule.id);
             let finding = self
-                .add_at("unknown-rule", Some(&at), format!("there is no rule `{}`", silence.rule))
-                .nearest(silence.rule, ids, || "`ccrun check --rules` lists them".to_owned());
+                .add_at(
+                    "unknown-rule",
+                    Some(&at),
+                    format!("there is no rule `{}`", silence.rule),
+                )
+                .nearest(silence.rule, ids, || {
+                    "`ccrun check --rules` lists them".to_owned()
+                });
             finding.length = length.max(1);
         }
     }

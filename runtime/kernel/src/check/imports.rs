@@ -1,5 +1,10 @@
 //! `import`: modules that are not there, go in circles, or leave the folder of the runbook.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "modules are files of the author, read before any run"
+)]
+
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,15 +42,21 @@ pub struct Missing {
 pub fn find(modules: &Modules, importer: &str, path: &str) -> Result<Found, Missing> {
     if let Some(name) = path.strip_prefix("std/") {
         return match modules.get(name) {
-            Some(text) => {
-                Ok(Found { name: path.to_owned(), text: (*text).to_owned(), shipped: true })
-            }
+            Some(text) => Ok(Found {
+                name: path.to_owned(),
+                text: (*text).to_owned(),
+                shipped: true,
+            }),
             None => Err(no_library_module(modules, path, name)),
         };
     }
     let file = resolve(importer, path)?;
     match std::fs::read_to_string(&file) {
-        Ok(text) => Ok(Found { name: file.display().to_string(), text, shipped: false }),
+        Ok(text) => Ok(Found {
+            name: file.display().to_string(),
+            text,
+            shipped: false,
+        }),
         Err(error) => Err(no_file(path, &file, &error)),
     }
 }
@@ -64,8 +75,13 @@ fn no_library_module(modules: &Modules, path: &str, name: &str) -> Missing {
 }
 
 fn no_file(path: &str, file: &Path, error: &std::io::Error) -> Missing {
-    let wanted = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let wanted = file
+        .file_stem()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new(".")));
     let mut names: Vec<String> = entries
         .into_iter()
@@ -76,7 +92,10 @@ fn no_file(path: &str, file: &Path, error: &std::io::Error) -> Missing {
         .collect();
     names.sort_unstable();
     let nearest = closest(wanted, names.iter().map(String::as_str)).map(|nearest| {
-        Path::new(path).with_file_name(nearest).display().to_string()
+        Path::new(path)
+            .with_file_name(nearest)
+            .display()
+            .to_string()
     });
     Missing {
         rule: "import-not-found",
@@ -126,7 +145,10 @@ pub fn report_circle(report: &mut Report<'_>, import: &Import<'_>, circle: &[Str
         .add(
             "import-circular",
             import.position,
-            format!("modules import each other in a circle: {}", circle.join(" → ")),
+            format!(
+                "modules import each other in a circle: {}",
+                circle.join(" → ")
+            ),
         )
         .suggest("move what both need into a third module");
 }
@@ -139,7 +161,11 @@ pub fn unused(report: &mut Report<'_>, facts: &Facts<'_>, module: bool) {
             continue;
         }
         report
-            .add("unused-import", alias.pos, format!("`{}` is imported and never used", alias.as_str()))
+            .add(
+                "unused-import",
+                alias.pos,
+                format!("`{}` is imported and never used", alias.as_str()),
+            )
             .suggest("remove the import");
     }
 }

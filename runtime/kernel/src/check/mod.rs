@@ -10,6 +10,7 @@ mod facts;
 mod file;
 mod finding;
 mod imports;
+mod members;
 mod options;
 mod params;
 mod permissions;
@@ -23,7 +24,7 @@ mod summary;
 mod variables;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,7 +68,10 @@ impl<'r> Checker<'r> {
     /// A checker that knows these primitives and library modules.
     #[must_use]
     pub fn new(registry: &'r Registry, modules: &'r Modules) -> Self {
-        Self { catalog: Catalog::new(registry), modules }
+        Self {
+            catalog: Catalog::new(registry),
+            modules,
+        }
     }
 
     /// Check a runbook that could be read.
@@ -83,14 +87,34 @@ impl<'r> Checker<'r> {
 
     /// Check a file. That it can't be read is a finding too.
     #[must_use]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the checked file itself, outside of any run"
+    )]
     pub fn check_file(&self, path: &Path) -> Vec<Finding> {
         match runbook::load(path) {
             Ok(runbook) => self.check(&runbook),
             Err(error) => {
                 let text = std::fs::read(path).unwrap_or_default();
-                self.unreadable(&path.display().to_string(), &String::from_utf8_lossy(&text), &error)
+                self.unreadable(
+                    &path.display().to_string(),
+                    &String::from_utf8_lossy(&text),
+                    &error,
+                )
             }
         }
+    }
+
+    /// Check several files. What is found in a module that several of them import is told once.
+    #[must_use]
+    pub fn check_files<P: AsRef<Path>>(&self, paths: impl IntoIterator<Item = P>) -> Vec<Finding> {
+        let mut told = HashSet::new();
+        let found = paths
+            .into_iter()
+            .flat_map(|path| self.check_file(path.as_ref()));
+        found
+            .filter(|finding| told.insert(finding.clone()))
+            .collect()
     }
 
     /// Check a text. `name` is the file that it stands for: imports are relative to it.
@@ -184,8 +208,9 @@ impl Session<'_, '_> {
 
         let catalog = &self.checker.catalog;
         let resolver = Resolver::new(catalog, &program, &facts, &imports);
-        let targets: Vec<Target<'_>> =
-            (0..facts.calls.len()).map(|call| resolver.target(call)).collect();
+        let targets: Vec<Target<'_>> = (0..facts.calls.len())
+            .map(|call| resolver.target(call))
+            .collect();
         let effects = summary::effects(&program, &facts, &targets);
         let file = File {
             program: &program,
@@ -200,13 +225,18 @@ impl Session<'_, '_> {
         };
         if tell {
             calls::check(&file, &mut report);
+            members::check(&file, &mut report);
             options::check(&file, &mut report);
             permissions::check(&file, &mut report);
             params::check(&file, &mut report);
             steps::check(&file, &mut report);
             variables::check(&file, &mut report);
             secrets::check(&file, &mut report);
-            imports::unused(&mut report, &facts, role == Role::Module || program.is_module());
+            imports::unused(
+                &mut report,
+                &facts,
+                role == Role::Module || program.is_module(),
+            );
             self.findings.extend(report.finish());
         }
         Some(Arc::new(summarize(&file)))
@@ -267,17 +297,37 @@ fn summarize(file: &File<'_, '_, '_>) -> ModuleSummary {
             effects: effects.clone(),
         })
         .collect();
-    let named = file.facts.imports.iter().zip(file.imports).filter(|(import, _)| import.top);
+    let named = file
+        .facts
+        .imports
+        .iter()
+        .zip(file.imports)
+        .filter(|(import, _)| import.top);
     let modules = named.filter_map(|(import, imported)| {
         Some((import.alias?.as_str().to_owned(), imported.summary.clone()?))
     });
-    let exported = file.facts.variables.iter().filter(|variable| variable.exported);
-    let inner = file.imports.iter().map(|import| import.summary.as_ref()?.params.clone());
+    let exported = file
+        .facts
+        .variables
+        .iter()
+        .filter(|variable| variable.exported);
+    let inner = file
+        .imports
+        .iter()
+        .map(|import| import.summary.as_ref()?.params.clone());
+    let inner_keys = file
+        .imports
+        .iter()
+        .filter_map(|import| import.summary.as_ref());
+    let inner_keys = inner_keys.flat_map(|module| module.keys.iter().cloned());
     ModuleSummary {
         functions,
         variables: exported.map(|variable| variable.name.to_owned()).collect(),
         modules: modules.collect(),
         capabilities: permissions::possible(file),
+        keys: inner_keys
+            .chain(file.facts.keys().map(str::to_owned))
+            .collect(),
         params: inner.chain([params::read(file.facts)]).try_fold(
             std::collections::BTreeSet::new(),
             |mut all, names| {

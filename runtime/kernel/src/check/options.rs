@@ -23,7 +23,13 @@ struct Problem {
 
 pub fn check(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
     for (call, target) in file.facts.calls.iter().zip(file.targets) {
-        let Target::Primitives { candidates, certain: true } = target else { continue };
+        let Target::Primitives {
+            candidates,
+            certain: true,
+        } = target
+        else {
+            continue;
+        };
         // It is well if one of the functions that may be meant takes the arguments.
         let mut problems: Vec<Vec<Problem>> = candidates
             .iter()
@@ -65,17 +71,21 @@ fn problems(
                     problems.push(Problem {
                         rule: "wrong-type",
                         position: place(other, call),
-                        message: format!("`{}` of {path} is a map of options, not {}", param.name, with_article(found)),
+                        message: format!(
+                            "`{}` of {path} is a map of options, not {}",
+                            param.name,
+                            with_article(found)
+                        ),
                         names: None,
                         suggestion: format!("it is `{}`", primitive.signature()),
                     });
                 }
             }
             (None, arg) => {
-                if let Err(why) = fits(catalog, &param.type_name, arg) {
+                if let Err((part, why)) = fits(catalog, &param.type_name, arg) {
                     problems.push(Problem {
                         rule: "wrong-type",
-                        position: place(arg, call),
+                        position: place(part, call),
                         message: format!("`{}` of {path}: {why}", param.name),
                         names: None,
                         suggestion: format!("it is `{}`", primitive.signature()),
@@ -108,11 +118,11 @@ fn options(
             });
             continue;
         };
-        if let Err(why) = fits(catalog, &field.type_name, value) {
+        if let Err((part, why)) = fits(catalog, &field.type_name, value) {
             let doc = field.doc.lines().next().unwrap_or_default();
             problems.push(Problem {
                 rule: "wrong-option",
-                position: place(value, key.pos),
+                position: place(part, key.pos),
                 message: format!("option `{name}` of {path}: {why}"),
                 names: None,
                 suggestion: match example(&field.type_name) {
@@ -127,7 +137,10 @@ fn options(
             problems.push(Problem {
                 rule: "missing-option",
                 position,
-                message: format!("{path} needs the option `{}` ({})", field.name, field.type_name),
+                message: format!(
+                    "{path} needs the option `{}` ({})",
+                    field.name, field.type_name
+                ),
                 names: None,
                 suggestion: field.doc.lines().next().unwrap_or_default().to_owned(),
             });
@@ -138,7 +151,11 @@ fn options(
 /// The place of an expression; closures and blocks may have none.
 fn place(expr: &Expr, otherwise: Position) -> Position {
     let position = expr.start_position();
-    if position.is_none() { otherwise } else { position }
+    if position.is_none() {
+        otherwise
+    } else {
+        position
+    }
 }
 
 /// The type of a literal, as script authors know it.
@@ -160,9 +177,14 @@ pub fn literal_type(expr: &Expr) -> Option<&'static str> {
     }
 }
 
+/// What does not fit, and why.
+type Misfit<'e> = (&'e Expr, String);
+
 /// Whether a literal can be a value of this type. What is no literal always can.
-fn fits(catalog: &Catalog<'_>, wanted: &str, expr: &Expr) -> Result<(), String> {
-    let Some(found) = literal_type(expr) else { return Ok(()) };
+fn fits<'e>(catalog: &Catalog<'_>, wanted: &str, expr: &'e Expr) -> Result<(), Misfit<'e>> {
+    let Some(found) = literal_type(expr) else {
+        return Ok(());
+    };
     // `()` is how a script says that an optional value is not given.
     if found == "()" {
         return Ok(());
@@ -170,12 +192,18 @@ fn fits(catalog: &Catalog<'_>, wanted: &str, expr: &Expr) -> Result<(), String> 
     let right = match wanted {
         "bool" | "int" | "string" | "map" | "array" | "closure" => found == wanted,
         "float" => matches!(found, "float" | "int"),
-        "duration" | "size" => return quantity(wanted, found, expr),
+        "duration" | "size" => return quantity(wanted, found, expr).map_err(|why| (expr, why)),
         "string or blob" | "string or Secret" => found == "string",
         "blob" | "Secret" | "Timestamp" | "decimal" => false,
-        other => match (other.strip_prefix("array of "), other.starts_with("map of "), expr) {
+        other => match (
+            other.strip_prefix("array of "),
+            other.starts_with("map of "),
+            expr,
+        ) {
             (Some(element), _, Expr::Array(items, _)) => {
-                return items.iter().try_for_each(|item| fits(catalog, element, item));
+                return items
+                    .iter()
+                    .try_for_each(|item| fits(catalog, element, item));
             }
             (Some(_), ..) => false,
             (None, true, _) => found == "map",
@@ -183,17 +211,23 @@ fn fits(catalog: &Catalog<'_>, wanted: &str, expr: &Expr) -> Result<(), String> 
             (None, false, _) => !catalog.is_object(other),
         },
     };
-    if right { Ok(()) } else { Err(not(wanted, found)) }
+    if right {
+        Ok(())
+    } else {
+        Err((expr, not(wanted, found)))
+    }
 }
 
 fn quantity(wanted: &str, found: &str, expr: &Expr) -> Result<(), String> {
     match (expr, wanted) {
-        (Expr::StringConstant(text, _), "duration") => {
-            text.parse::<Duration>().map(drop).map_err(|error| error.message().to_owned())
-        }
-        (Expr::StringConstant(text, _), _) => {
-            text.parse::<Size>().map(drop).map_err(|error| error.message().to_owned())
-        }
+        (Expr::StringConstant(text, _), "duration") => text
+            .parse::<Duration>()
+            .map(drop)
+            .map_err(|error| error.message().to_owned()),
+        (Expr::StringConstant(text, _), _) => text
+            .parse::<Size>()
+            .map(drop)
+            .map_err(|error| error.message().to_owned()),
         (Expr::InterpolatedString(..), _) => Ok(()),
         (_, "size") if found == "int" => Ok(()),
         _ => Err(not(wanted, found)),

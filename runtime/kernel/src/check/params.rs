@@ -49,15 +49,26 @@ fn declare(name: &str) -> String {
 }
 
 fn unused(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
-    let HeaderState::Read(header) = file.header else { return };
+    let HeaderState::Read(header) = file.header else {
+        return;
+    };
     let modules = file.imports.iter().map(|import| {
-        import.summary.as_ref().and_then(|module| module.params.as_ref())
+        import
+            .summary
+            .as_ref()
+            .and_then(|module| module.params.as_ref())
     });
     let mut used: BTreeSet<&str> = BTreeSet::new();
     for names in modules.chain([read(file.facts).as_ref()]) {
         let Some(names) = names else { return };
         // The names live in the summaries or in this call: only membership matters.
-        used.extend(header.params.keys().map(String::as_str).filter(|name| names.contains(*name)));
+        used.extend(
+            header
+                .params
+                .keys()
+                .map(String::as_str)
+                .filter(|name| names.contains(*name)),
+        );
     }
     for (name, spec) in &header.params {
         if !used.contains(name.as_str()) {
@@ -77,8 +88,12 @@ pub fn read(facts: &Facts<'_>) -> Option<BTreeSet<String>> {
     if facts.params.all {
         return None;
     }
-    let mut names: BTreeSet<String> =
-        facts.params.names.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut names: BTreeSet<String> = facts
+        .params
+        .names
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     // `ask("…", #{ param: "name" })` reads one too.
     for (key, value) in facts.maps.iter().flat_map(|map| map.iter()) {
         if key.as_str() == "param"

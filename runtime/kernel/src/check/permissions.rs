@@ -15,7 +15,9 @@ use crate::primitive::PrimitiveKind;
 use crate::value::quoted;
 
 pub fn check(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
-    let HeaderState::Read(header) = file.header else { return };
+    let HeaderState::Read(header) = file.header else {
+        return;
+    };
     let nothing = Needs::nothing();
     let needs = header.needs.as_ref().unwrap_or(&nothing);
     used(file, report, needs);
@@ -36,7 +38,11 @@ fn used(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
         let wanted = match target {
             Target::Module { module, function } => {
                 let function = &module.functions[*function].effects;
-                function.needs.iter().map(|(need, path)| (*need, path.clone())).collect()
+                function
+                    .needs
+                    .iter()
+                    .map(|(need, path)| (*need, path.clone()))
+                    .collect()
             }
             target => certain_needs(target),
         };
@@ -45,16 +51,22 @@ fn used(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
                 continue;
             }
             let resource = literal_resource(target, call, capability);
-            let declared = needs.patterns(capability, effect).is_none_or(|list| !list.is_empty());
+            let declared = needs
+                .patterns(capability, effect)
+                .is_none_or(|list| !list.is_empty());
             if !declared {
-                let place = undeclared.entry((capability, effect)).or_insert_with(|| Undeclared {
-                    position: call.position,
-                    path,
-                    resources: BTreeSet::new(),
-                    others: 0,
-                });
+                let place = undeclared
+                    .entry((capability, effect))
+                    .or_insert_with(|| Undeclared {
+                        position: call.position,
+                        path,
+                        resources: BTreeSet::new(),
+                        others: 0,
+                    });
                 place.others += usize::from(place.position != call.position);
-                place.resources.extend(resource.map(|(text, _)| text.to_owned()));
+                place
+                    .resources
+                    .extend(resource.map(|(text, _)| text.to_owned()));
             } else if let Some((text, position)) = resource
                 && !covers(needs, capability, effect, text)
             {
@@ -74,14 +86,25 @@ fn used(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
             }
         }
     }
-    for ((capability, effect), Undeclared { position, path, resources, others }) in undeclared {
+    for (
+        (capability, effect),
+        Undeclared {
+            position,
+            path,
+            resources,
+            others,
+        },
+    ) in undeclared
+    {
         let more = match others {
             0 => String::new(),
             1 => " (and one more place uses it)".to_owned(),
             n => format!(" (and {n} more places use it)"),
         };
-        let resources: Vec<String> =
-            resources.iter().map(|text| quoted(&globset::escape(text))).collect();
+        let resources: Vec<String> = resources
+            .iter()
+            .map(|text| quoted(&globset::escape(text)))
+            .collect();
         let list = match resources.is_empty() {
             true => "\"*\"".to_owned(),
             false => format!("[{}]", resources.join(", ")),
@@ -102,8 +125,13 @@ fn literal_resource<'a>(
     call: &Call<'a>,
     capability: &str,
 ) -> Option<(&'a str, Position)> {
-    let [primitive] = target.primitives() else { return None };
-    let capability = primitive.capabilities.iter().find(|c| c.name == capability)?;
+    let [primitive] = target.primitives() else {
+        return None;
+    };
+    let capability = primitive
+        .capabilities
+        .iter()
+        .find(|c| c.name == capability)?;
     match argument(primitive, call, capability.parameter?)? {
         Expr::StringConstant(text, position) => Some((text.as_str(), *position)),
         _ => None,
@@ -126,7 +154,11 @@ fn unused(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
     for (name, location) in needs.capabilities() {
         if !file.catalog.capabilities().any(|known| known == name) {
             report
-                .add_at("unknown-permission", location, format!("no function asks for `{name}`"))
+                .add_at(
+                    "unknown-permission",
+                    location,
+                    format!("no function asks for `{name}`"),
+                )
                 .nearest(name, file.catalog.capabilities(), || {
                     let known: Vec<&str> = file.catalog.capabilities().collect();
                     format!("there are {}", known.join(", "))
@@ -147,15 +179,28 @@ fn unused(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
 pub fn possible(file: &File<'_, '_, '_>) -> BTreeSet<&'static str> {
     let mut used: BTreeSet<&'static str> = BTreeSet::new();
     for target in file.targets {
-        used.extend(target.primitives().iter().flat_map(|p| p.capabilities.iter().map(|c| c.name)));
+        used.extend(
+            target
+                .primitives()
+                .iter()
+                .flat_map(|p| p.capabilities.iter().map(|c| c.name)),
+        );
     }
     for property in &file.facts.properties {
-        let getters =
-            file.catalog.members(property.name).iter().filter(|p| p.kind == PrimitiveKind::Getter);
+        let getters = file
+            .catalog
+            .members(property.name)
+            .iter()
+            .filter(|p| p.kind == PrimitiveKind::Getter);
         used.extend(getters.flat_map(|p| p.capabilities.iter().map(|c| c.name)));
     }
     for import in file.imports {
-        used.extend(import.summary.iter().flat_map(|module| module.capabilities.iter().copied()));
+        used.extend(
+            import
+                .summary
+                .iter()
+                .flat_map(|module| module.capabilities.iter().copied()),
+        );
     }
     used
 }

@@ -50,7 +50,11 @@ impl Program {
             .filter(|(_, function)| function.is_closure())
             .map(|(index, function)| (function.name.clone(), index))
             .collect();
-        Self { ast, functions, closures }
+        Self {
+            ast,
+            functions,
+            closures,
+        }
     }
 
     pub fn statements(&self) -> &[Stmt] {
@@ -69,13 +73,13 @@ impl Program {
 
     /// The named function that a call with so many arguments means.
     pub fn function(&self, name: &str, arguments: usize) -> Option<usize> {
-        self.named(name).find(|index| self.functions[*index].params.len() == arguments)
+        self.named(name)
+            .find(|index| self.functions[*index].params.len() == arguments)
     }
 
     /// The named functions of this name, whatever they take.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
-        (0..self.functions.len())
-            .filter(move |index| self.functions[*index].name == name)
+        (0..self.functions.len()).filter(move |index| self.functions[*index].name == name)
     }
 
     /// Whether the file only defines things, as a module does.
@@ -100,14 +104,21 @@ struct Bodies {
 
 impl Bodies {
     fn of(ast: &AST) -> Self {
-        let base = Engine::new_raw().compile("fn nothing() {}").unwrap_or_else(|_| AST::empty());
-        Self { all: ast.clone_functions_only(), base }
+        let base = Engine::new_raw()
+            .compile("fn nothing() {}")
+            .unwrap_or_else(|_| AST::empty());
+        Self {
+            all: ast.clone_functions_only(),
+            base,
+        }
     }
 
     fn body(&self, name: &str, params: usize) -> Vec<Stmt> {
-        let only = self.base.merge_filtered(&self.all, |_, _, _, other, arity| {
-            arity == params && other == name
-        });
+        let only = self
+            .base
+            .merge_filtered(&self.all, |_, _, _, other, arity| {
+                arity == params && other == name
+            });
         let mut statements = Vec::new();
         only.walk(&mut |path: &[ASTNode<'_>]| {
             if let [ASTNode::Stmt(statement)] = path {

@@ -24,7 +24,10 @@ pub enum Target<'r> {
     /// A function of this file, by its index.
     Script(usize),
     /// A function of an imported module.
-    Module { module: Arc<ModuleSummary>, function: usize },
+    Module {
+        module: Arc<ModuleSummary>,
+        function: usize,
+    },
     /// A function of the interpreter, or something about which nothing is known.
     Other,
 }
@@ -59,7 +62,13 @@ impl<'f, 'a, 'r> Resolver<'f, 'a, 'r> {
         facts: &'f Facts<'a>,
         imports: &'f [Imported],
     ) -> Self {
-        Self { catalog, program, facts, imports, types: RefCell::default() }
+        Self {
+            catalog,
+            program,
+            facts,
+            imports,
+            types: RefCell::default(),
+        }
     }
 
     /// What a call means.
@@ -107,8 +116,11 @@ impl<'f, 'a, 'r> Resolver<'f, 'a, 'r> {
         if self.program.function(call.name, call.args.len()).is_some() {
             return Target::Other;
         }
-        let methods =
-            self.catalog.members(call.name).iter().filter(|p| p.kind == PrimitiveKind::Method);
+        let methods = self
+            .catalog
+            .members(call.name)
+            .iter()
+            .filter(|p| p.kind == PrimitiveKind::Method);
         if let Some(type_name) = self.object_before(chain, links, hops) {
             let own = methods.filter(|p| p.receiver.is_some_and(|r| r.type_name == type_name));
             return fitting(own.copied(), call.args.len(), true);
@@ -127,7 +139,8 @@ impl<'f, 'a, 'r> Resolver<'f, 'a, 'r> {
     }
 
     fn object_before(&self, chain: ChainId, links: usize, hops: usize) -> Option<String> {
-        self.type_before(chain, links, hops).filter(|name| self.catalog.is_object(name))
+        self.type_before(chain, links, hops)
+            .filter(|name| self.catalog.is_object(name))
     }
 
     fn type_before(&self, chain: ChainId, links: usize, hops: usize) -> Option<String> {
@@ -141,7 +154,12 @@ impl<'f, 'a, 'r> Resolver<'f, 'a, 'r> {
                 Link::Property(name) => self.member(&before, name, PrimitiveKind::Getter, None),
                 Link::Method(call) => {
                     let call = &self.facts.calls[*call];
-                    self.member(&before, call.name, PrimitiveKind::Method, Some(call.args.len()))
+                    self.member(
+                        &before,
+                        call.name,
+                        PrimitiveKind::Method,
+                        Some(call.args.len()),
+                    )
                 }
             };
         }
@@ -160,7 +178,8 @@ impl<'f, 'a, 'r> Resolver<'f, 'a, 'r> {
             .iter()
             .find(|p| {
                 p.kind == kind
-                    && p.receiver.is_some_and(|receiver| receiver.type_name == type_name)
+                    && p.receiver
+                        .is_some_and(|receiver| receiver.type_name == type_name)
                     && arguments.is_none_or(|count| p.arities().contains(&count))
             })
             .and_then(|p| value_type(&p.returns))
@@ -176,7 +195,10 @@ impl<'f, 'a, 'r> Resolver<'f, 'a, 'r> {
             Expr::FnCall(call, _) => {
                 let call = *self.facts.call_of.get(&std::ptr::from_ref(&**call))?;
                 match self.target_within(&self.facts.calls[call], hops) {
-                    Target::Primitives { candidates, certain: true } => common_type(&candidates),
+                    Target::Primitives {
+                        candidates,
+                        certain: true,
+                    } => common_type(&candidates),
                     _ => None,
                 }
             }
@@ -213,13 +235,26 @@ fn fitting<'r>(
     arguments: usize,
     certain: bool,
 ) -> Target<'r> {
-    let candidates: Vec<_> = candidates.filter(|p| p.arities().contains(&arguments)).collect();
-    if candidates.is_empty() { Target::Other } else { Target::Primitives { candidates, certain } }
+    let candidates: Vec<_> = candidates
+        .filter(|p| p.arities().contains(&arguments))
+        .collect();
+    if candidates.is_empty() {
+        Target::Other
+    } else {
+        Target::Primitives {
+            candidates,
+            certain,
+        }
+    }
 }
 
 fn common_type(candidates: &[&Arc<Primitive>]) -> Option<String> {
     let first = &candidates.first()?.returns;
-    candidates.iter().all(|p| p.returns == *first).then(|| value_type(first)).flatten()
+    candidates
+        .iter()
+        .all(|p| p.returns == *first)
+        .then(|| value_type(first))
+        .flatten()
 }
 
 /// The type of a value that is there: `Container` for `Container or ()`.

@@ -8,14 +8,33 @@ use super::resolve::Target;
 
 /// Keys and parameters whose value is a secret, alone or after an underscore.
 const NAMES: [&str; 14] = [
-    "password", "passwd", "passphrase", "secret_key", "secret_access_key", "client_secret",
-    "jwt_secret", "webhook_secret", "api_key", "apikey", "access_token", "auth_token", "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret_key",
+    "secret_access_key",
+    "client_secret",
+    "jwt_secret",
+    "webhook_secret",
+    "api_key",
+    "apikey",
+    "access_token",
+    "auth_token",
+    "token",
     "private_key",
 ];
 
 /// How the secrets of well-known services begin.
-const BEGINNINGS: [&str; 8] =
-    ["ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk_live_", "AKIA", "AGE-SECRET-KEY-"];
+const BEGINNINGS: [&str; 8] = [
+    "ghp_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "sk_live_",
+    "AKIA",
+    "AGE-SECRET-KEY-",
+];
 
 pub fn check(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
     for map in &file.facts.maps {
@@ -32,17 +51,22 @@ pub fn check(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
 fn entries(report: &mut Report<'_>, map: &[(rhai::Ident, Expr)]) {
     let is = |name: &str, wanted: &str| {
         map.iter().any(|(key, value)| {
-            key.as_str() == name
-                && matches!(value, Expr::StringConstant(text, _) if text == wanted)
+            key.as_str() == name && matches!(value, Expr::StringConstant(text, _) if text == wanted)
         })
     };
     let of_secret_param = is("type", "secret");
     for (key, value) in map {
         let name = key.as_str();
-        let Expr::StringConstant(text, position) = value else { continue };
+        let Expr::StringConstant(text, position) = value else {
+            continue;
+        };
         let meant = is_secret_name(name) || of_secret_param && name == "default";
         if meant && is_secret_text(text) {
-            tell(report, *position, &format!("the value of `{name}` is written here"));
+            tell(
+                report,
+                *position,
+                &format!("the value of `{name}` is written here"),
+            );
         }
     }
 }
@@ -50,15 +74,27 @@ fn entries(report: &mut Report<'_>, map: &[(rhai::Ident, Expr)]) {
 /// Arguments for parameters that take secrets.
 fn arguments(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
     for (call, target) in file.facts.calls.iter().zip(file.targets) {
-        let Target::Primitives { candidates, certain: true } = target else { continue };
-        let [primitive] = candidates.as_slice() else { continue };
+        let Target::Primitives {
+            candidates,
+            certain: true,
+        } = target
+        else {
+            continue;
+        };
+        let [primitive] = candidates.as_slice() else {
+            continue;
+        };
         for (param, arg) in aligned(primitive, call.args) {
             if let Some(Expr::StringConstant(text, position)) = arg
                 && param.type_name == "string or Secret"
                 && is_secret_name(param.name)
                 && is_secret_text(text)
             {
-                tell(report, *position, &format!("`{}` of {} is written here", param.name, primitive.path()));
+                tell(
+                    report,
+                    *position,
+                    &format!("`{}` of {} is written here", param.name, primitive.path()),
+                );
             }
         }
     }
@@ -66,14 +102,19 @@ fn arguments(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
 
 fn tell(report: &mut Report<'_>, position: Position, what: &str) {
     report
-        .add("literal-secret", position, format!("{what}: whoever reads the file has it"))
+        .add(
+            "literal-secret",
+            position,
+            format!("{what}: whoever reads the file has it"),
+        )
         .suggest("keep it outside and write `secret(\"NAME\")`: `ccrun secret set NAME`");
 }
 
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_lowercase().replace('-', "_");
     NAMES.iter().any(|secret| {
-        name.strip_suffix(secret).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+        name.strip_suffix(secret)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
     })
 }
 
@@ -89,7 +130,10 @@ fn telltale(text: &str) -> Option<&'static str> {
     }
     let begins = |beginning: &str| {
         text.strip_prefix(beginning).is_some_and(|rest| {
-            rest.len() >= 12 && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+            rest.len() >= 12
+                && rest
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
         })
     };
     if BEGINNINGS.iter().any(|beginning| begins(beginning)) {
@@ -108,7 +152,13 @@ mod tests {
 
     #[test]
     fn names_and_looks_of_secrets() {
-        for name in ["password", "db_password", "API-KEY", "token", "service_role_token"] {
+        for name in [
+            "password",
+            "db_password",
+            "API-KEY",
+            "token",
+            "service_role_token",
+        ] {
             assert!(is_secret_name(name), "{name}");
         }
         for name in ["passwords", "tokens", "keyboard", "monkey", "path"] {

@@ -21,8 +21,16 @@ const ALLOW: &str = "ccrun: allow(";
 impl<'s> Source<'s> {
     pub fn new(name: &str, text: &'s str) -> Self {
         let lines: Vec<&str> = text.lines().collect();
-        let silences = lines.iter().enumerate().flat_map(|(at, line)| silences(line, at + 1)).collect();
-        Self { name: name.to_owned(), lines, silences }
+        let silences = lines
+            .iter()
+            .enumerate()
+            .flat_map(|(at, line)| silences(line, at + 1))
+            .collect();
+        Self {
+            name: name.to_owned(),
+            lines,
+            silences,
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -35,9 +43,18 @@ impl<'s> Source<'s> {
 
     /// Whether a comment silences the rule on this line.
     pub fn allows(&self, line: usize, rule: &str) -> bool {
-        self.silences
-            .iter()
-            .any(|silence| silence.rule == rule && (silence.line == line || silence.line + 1 == line))
+        self.silences.iter().any(|silence| {
+            silence.rule == rule && (silence.line == line || silence.line + 1 == line)
+        })
+    }
+
+    /// The column in which the text of a line begins.
+    pub fn indent(&self, line: usize) -> usize {
+        let text = self.from(line, 1);
+        text.chars()
+            .take_while(|letter| letter.is_whitespace())
+            .count()
+            + 1
     }
 
     /// The rest of a line from a column on.
@@ -45,7 +62,10 @@ impl<'s> Source<'s> {
         let Some(text) = line.checked_sub(1).and_then(|index| self.lines.get(index)) else {
             return "";
         };
-        let start = text.char_indices().nth(column.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+        let start = text
+            .char_indices()
+            .nth(column.saturating_sub(1))
+            .map_or(text.len(), |(at, _)| at);
         &text[start..]
     }
 
@@ -56,6 +76,10 @@ impl<'s> Source<'s> {
         let length = match letters.next() {
             Some(quote @ ('"' | '\'' | '`')) => quoted_length(letters, quote),
             Some('#') if rest.starts_with("#{") => 2,
+            Some(first) if first.is_ascii_digit() => rest
+                .chars()
+                .take_while(|c| is_word(*c) || *c == '.')
+                .count(),
             Some(first) if is_word(first) => rest.chars().take_while(|c| is_word(*c)).count(),
             _ => 1,
         };
@@ -83,9 +107,15 @@ fn quoted_length(letters: impl Iterator<Item = char>, quote: char) -> usize {
 }
 
 fn silences(text: &str, line: usize) -> Vec<Silence<'_>> {
-    let comment = text.find("//").and_then(|from| Some(from + text[from..].find(ALLOW)?));
-    let Some(start) = comment.map(|at| at + ALLOW.len()) else { return Vec::new() };
-    let end = text[start..].find(')').map_or(text.len(), |length| start + length);
+    let comment = text
+        .find("//")
+        .and_then(|from| Some(from + text[from..].find(ALLOW)?));
+    let Some(start) = comment.map(|at| at + ALLOW.len()) else {
+        return Vec::new();
+    };
+    let end = text[start..]
+        .find(')')
+        .map_or(text.len(), |length| start + length);
     let mut found = Vec::new();
     let mut at = start;
     for part in text[start..end].split(',') {
@@ -115,10 +145,14 @@ mod tests {
             (13, "\"a\\\"ü\""),
             (23, "#{"),
             (29, "`ab${1}`"),
-            (40, "12"),
-            (46, "\"open"),
+            (41, "12.5"),
+            (47, "\"open"),
         ] {
-            assert_eq!(source.length_at(1, column), token.chars().count(), "{column} {token}");
+            assert_eq!(
+                source.length_at(1, column),
+                token.chars().count(),
+                "{column} {token}"
+            );
         }
         assert_eq!(source.length_at(2, 1), 1);
         assert_eq!(source.length_at(9, 9), 1);
@@ -127,12 +161,23 @@ mod tests {
 
     #[test]
     fn a_silence_holds_for_its_line_and_the_next() {
-        let source = Source::new("t", "ü // ccrun: allow(one-rule, two-rule): because\nx\ny\n\"ccrun: allow(no)\"");
+        let source = Source::new(
+            "t",
+            "ü // ccrun: allow(one-rule, two-rule): because\nx\ny\n\"ccrun: allow(no)\"",
+        );
         assert_eq!(
             source.silences(),
             [
-                Silence { rule: "one-rule", line: 1, column: 19 },
-                Silence { rule: "two-rule", line: 1, column: 29 }
+                Silence {
+                    rule: "one-rule",
+                    line: 1,
+                    column: 19
+                },
+                Silence {
+                    rule: "two-rule",
+                    line: 1,
+                    column: 29
+                }
             ]
         );
         assert!(source.allows(1, "one-rule") && source.allows(2, "two-rule"));

@@ -30,9 +30,17 @@ fn no_header(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
         target => change_of(target).map(|primitive| primitive.path()),
     });
     if let Some(path) = first {
-        let at = file.program.statements().first().map_or(Position::NONE, |first| first.position());
+        let at = file
+            .program
+            .statements()
+            .first()
+            .map_or(Position::NONE, |first| first.position());
         report
-            .add("header-missing", at, format!("it changes something ({path}) and has no header"))
+            .add_line(
+                "header-missing",
+                at,
+                format!("it changes something ({path}) and has no header"),
+            )
             .suggest("begin it with `runbook(#{ needs: #{ … } });`: `--record-needs` writes one");
     }
 }
@@ -45,15 +53,22 @@ fn changes_outside(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
             continue;
         }
         let message = match target {
-            Target::Script(function) => file.effects[*function]
-                .change
-                .as_ref()
-                .map(|path| format!("`{}` makes changes ({path}) and is called outside of any step", call.name)),
+            Target::Script(function) => file.effects[*function].change.as_ref().map(|path| {
+                format!(
+                    "`{}` makes changes ({path}) and is called outside of any step",
+                    call.name
+                )
+            }),
             Target::Module { module, function } => module.functions[*function]
                 .effects
                 .change
                 .as_ref()
-                .map(|path| format!("`{}` makes changes ({path}) and is called outside of any step", call.name)),
+                .map(|path| {
+                    format!(
+                        "`{}` makes changes ({path}) and is called outside of any step",
+                        call.name
+                    )
+                }),
             target => change_of(target)
                 .map(|primitive| format!("{} is a change outside of any step", primitive.path())),
         };
@@ -67,10 +82,12 @@ fn changes_outside(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
 
 /// The step between a place and the variable that is changed there.
 fn step_between(facts: &Facts<'_>, inner: FrameId, outer: FrameId) -> Option<(FrameId, CallId)> {
-    facts.between(inner, outer).find_map(|(frame, kind)| match kind {
-        FrameKind::Closure(ClosureUse::Step(step)) => Some((frame, step)),
-        _ => None,
-    })
+    facts
+        .between(inner, outer)
+        .find_map(|(frame, kind)| match kind {
+            FrameKind::Closure(ClosureUse::Step(step)) => Some((frame, step)),
+            _ => None,
+        })
 }
 
 fn lost_on_resume(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
@@ -78,20 +95,31 @@ fn lost_on_resume(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
     let mut told: Vec<(VariableId, FrameId)> = Vec::new();
     for mutation in &facts.mutations {
         let variable = &facts.variables[mutation.variable];
-        let Some((frame, step)) = step_between(facts, mutation.frame, variable.frame) else { continue };
+        let Some((frame, step)) = step_between(facts, mutation.frame, variable.frame) else {
+            continue;
+        };
         if !changes_value(facts, mutation) || told.contains(&(mutation.variable, frame)) {
             continue;
         }
         // Nobody outside of the step sees the value.
-        let seen = variable.reads.iter().any(|read| !facts.is_inside(*read, frame));
+        let seen = variable
+            .reads
+            .iter()
+            .any(|read| !facts.is_inside(*read, frame));
         if !seen && !variable.exported {
             continue;
         }
         told.push((mutation.variable, frame));
         let name = variable.name;
         let (what, cure) = match mutation.how {
-            MutationKind::Assign => ("assigned", format!("let the step return it: `let {name} = step(…, || …)`")),
-            _ => ("changed", format!("let the step return the new value: `{name} = step(…, || …)`")),
+            MutationKind::Assign => (
+                "assigned",
+                format!("let the step return it: `let {name} = step(…, || …)`"),
+            ),
+            _ => (
+                "changed",
+                format!("let the step return the new value: `{name} = step(…, || …)`"),
+            ),
         };
         let step = match file.facts.calls[step].args.first() {
             Some(Expr::StringConstant(step, _)) => format!("the step \"{step}\""),
@@ -143,7 +171,10 @@ fn lost_updates(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
             ),
         );
         finding.suggest(match mutation.how {
-            MutationKind::Assign => format!("write `{} += …`, or return the parts and put them together afterwards", variable.name),
+            MutationKind::Assign => format!(
+                "write `{} += …`, or return the parts and put them together afterwards",
+                variable.name
+            ),
             _ => "return the parts, and put them together afterwards".to_owned(),
         });
     }
@@ -162,10 +193,13 @@ fn same_names(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
             continue;
         };
         // In a loop the same name comes again and again, and its occurrences are counted.
-        let Some(parent) = parent(facts, call.frame) else { continue };
+        let Some(parent) = parent(facts, call.frame) else {
+            continue;
+        };
         let earlier = seen.entry((name.as_str(), parent)).or_default();
-        let twin =
-            earlier.iter().find(|other| !exclusive(facts, facts.calls[**other].frame, call.frame));
+        let twin = earlier
+            .iter()
+            .find(|other| !exclusive(facts, facts.calls[**other].frame, call.frame));
         if let Some(twin) = twin {
             let line = facts.calls[*twin].position.line().unwrap_or_default();
             report
@@ -174,7 +208,9 @@ fn same_names(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
                     *position,
                     format!("there is another step \"{name}\" here, in line {line}"),
                 )
-                .suggest("give it a name of its own: the journal, `--from` and a resume go by names");
+                .suggest(
+                    "give it a name of its own: the journal, `--from` and a resume go by names",
+                );
         }
         earlier.push(id);
     }

@@ -19,6 +19,8 @@ pub struct ModuleSummary {
     pub modules: BTreeMap<String, Arc<ModuleSummary>>,
     /// The capabilities that it may use anywhere, other modules included.
     pub capabilities: BTreeSet<&'static str>,
+    /// The names of map entries, any of which may hold a closure.
+    pub keys: BTreeSet<String>,
     /// The parameters that it reads; `None` for all.
     pub params: Option<BTreeSet<String>>,
 }
@@ -80,19 +82,28 @@ pub fn standing(facts: &Facts<'_>, frame: FrameId) -> Standing {
         match kind {
             FrameKind::Closure(ClosureUse::Step(_) | ClosureUse::Later) => step = Some(true),
             FrameKind::Closure(ClosureUse::Stored) if step == Some(false) => step = None,
-            FrameKind::Function(function) => return Standing { function: Some(function), step },
+            FrameKind::Function(function) => {
+                return Standing {
+                    function: Some(function),
+                    step,
+                };
+            }
             _ => {}
         }
     }
-    Standing { function: None, step }
+    Standing {
+        function: None,
+        step,
+    }
 }
 
 /// The change that a call of these primitives certainly is.
 pub fn change_of<'t>(target: &'t Target<'_>) -> Option<&'t Primitive> {
     match target {
-        Target::Primitives { candidates, certain: true }
-            if candidates.iter().all(|p| p.effect == Effect::Change) =>
-        {
+        Target::Primitives {
+            candidates,
+            certain: true,
+        } if candidates.iter().all(|p| p.effect == Effect::Change) => {
             candidates.first().map(|p| &***p)
         }
         _ => None,
@@ -101,8 +112,16 @@ pub fn change_of<'t>(target: &'t Target<'_>) -> Option<&'t Primitive> {
 
 /// What the call of these primitives certainly needs.
 pub fn certain_needs(target: &Target<'_>) -> Vec<((&'static str, Effect), String)> {
-    let Target::Primitives { candidates, certain: true } = target else { return Vec::new() };
-    let Some((first, others)) = candidates.split_first() else { return Vec::new() };
+    let Target::Primitives {
+        candidates,
+        certain: true,
+    } = target
+    else {
+        return Vec::new();
+    };
+    let Some((first, others)) = candidates.split_first() else {
+        return Vec::new();
+    };
     first
         .capabilities
         .iter()

@@ -16,7 +16,10 @@ pub fn check(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
             .add(
                 "unreachable",
                 code.position,
-                format!("this never runs: `{}` in line {} leaves before it", code.after, code.line),
+                format!(
+                    "this never runs: `{}` in line {} leaves before it",
+                    code.after, code.line
+                ),
             )
             .suggest("remove it, or move it in front");
     }
@@ -35,11 +38,17 @@ fn unknown(file: &File<'_, '_, '_>, report: &mut Report<'_>, unknown: &UnknownNa
              and write `global::{name}`"
         ));
     } else if ["null", "nil", "none", "None", "undefined"].contains(&name) {
-        finding.suggest("the value that is nothing is `()`").replace_with("()");
+        finding
+            .suggest("the value that is nothing is `()`")
+            .replace_with("()");
     } else if ["True", "False", "TRUE", "FALSE"].contains(&name) {
-        finding.suggest(format!("write `{}`", name.to_lowercase())).replace_with(name.to_lowercase());
+        finding
+            .suggest(format!("write `{}`", name.to_lowercase()))
+            .replace_with(name.to_lowercase());
     } else if file.catalog.is_namespace(name) {
-        finding.suggest(format!("`{name}` is a namespace: its functions are `{name}::…`"));
+        finding.suggest(format!(
+            "`{name}` is a namespace: its functions are `{name}::…`"
+        ));
     } else if file.program.named(name).next().is_some() {
         finding.suggest(format!("`{name}` is a function: call it with `()`"));
     } else {
@@ -70,7 +79,11 @@ fn unused(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
 }
 
 fn shadowing(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
-    let variables = file.facts.variables.iter().map(|v| (v.name, v.position, "the variable"));
+    let variables = file
+        .facts
+        .variables
+        .iter()
+        .map(|v| (v.name, v.position, "the variable"));
     let imports = file.facts.imports.iter().filter_map(|import| import.alias);
     let imports = imports.map(|alias| (alias.as_str(), alias.pos, "the import"));
     for (name, position, what) in variables.chain(imports) {

@@ -197,6 +197,8 @@ impl RunJournal {
             started: record.time - jiff::SignedDuration::try_from(elapsed).unwrap_or_default(),
         };
         self.journal.effect(&self.run, row);
+        // Keeps a run with very many effects from outrunning the disk; usually returns at once.
+        self.handle.block_on(self.journal.room());
     }
 }
 

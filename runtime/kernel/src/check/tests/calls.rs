@@ -15,14 +15,49 @@ let size = max(1, 2) + [1].len() + "a".to_upper().len();
 print(`${size} ${nope()}`); //~ unknown-function: nope
 "#,
     );
-    says("docker::contaners();", "unknown-function", "there is no function `docker::contaners`", "did you mean `containers`?");
-    says("dokcer::x();", "unknown-namespace", "there is no namespace and no import `dokcer`", "did you mean `docker`?");
-    let finding = says("containers();", "unknown-function", "there is no function `containers`", "did you mean `docker::containers`?");
+    says(
+        "docker::contaners();",
+        "unknown-function",
+        "there is no function `docker::contaners`",
+        "did you mean `containers`?",
+    );
+    says(
+        "dokcer::x();",
+        "unknown-namespace",
+        "there is no namespace and no import `dokcer`",
+        "did you mean `docker`?",
+    );
+    let finding = says(
+        "containers();",
+        "unknown-function",
+        "there is no function `containers`",
+        "did you mean `docker::containers`?",
+    );
     assert_eq!(finding.replacement.as_deref(), Some("docker::containers"));
-    says("let db = 1; db::query(db);", "unknown-namespace", "there is no namespace and no import `db`", "`db` is a variable: write `db.query(…)`");
-    says("docker::restart();", "unknown-function", "there is no function `docker::restart`", "`Container.restart` is a method: call it on the object");
-    says("fs::get(\"x\");", "unknown-function", "there is no function `fs::get`", "did you mean `http::get`?");
-    says("let f = |x| x; f(1);", "unknown-function", "there is no function `f`; there is a variable of that name", "call the closure in it with `f.call(…)`");
+    says(
+        "let db = 1; db::query(db);",
+        "unknown-namespace",
+        "there is no namespace and no import `db`",
+        "`db` is a variable: write `db.query(…)`",
+    );
+    says(
+        "docker::restart();",
+        "unknown-function",
+        "there is no function `docker::restart`",
+        "`Container.restart` is a method: call it on the object",
+    );
+    says(
+        "fs::get(\"x\");",
+        "unknown-function",
+        "there is no function `fs::get`",
+        "did you mean `http::get`?",
+    );
+    says(
+        "let f = |x| x; f(1);",
+        "unknown-function",
+        "there is no function `f`; there is a variable of that name",
+        "call the closure in it with `f.call(…)`",
+    );
 }
 
 #[test]
@@ -43,6 +78,7 @@ switch helper(1) { 1 => nope(1), 2 if nope(2) => 1, _ => 3 } //~ unknown-functio
 fn numbers_of_arguments() {
     expect(
         r#"
+runbook(#{ needs: #{ docker: "*" } });
 docker::container("a", "b"); //~ wrong-arguments: container
 docker::containers();
 step("a"); //~ wrong-arguments: step
@@ -56,8 +92,18 @@ step("c", || { c.restart(); });
 max(1, 2, 3); //~ wrong-arguments: max
 "#,
     );
-    says("fs::write(\"a\");", "wrong-arguments", "`fs::write` takes 2 arguments, and not 1", "it is `fs::write(path: string, text: string)`");
-    says("fn two(a, b) { a + b } two();", "wrong-arguments", "`two` takes 2 arguments, and not 0", "it is `two(a, b)`");
+    says(
+        "fs::write(\"a\");",
+        "wrong-arguments",
+        "`fs::write` takes 2 arguments, and not 1",
+        "it is `fs::write(path: string, text: string)`",
+    );
+    says(
+        "fn two(a, b) { a + b } two();",
+        "wrong-arguments",
+        "`two` takes 2 arguments, and not 0",
+        "it is `two(a, b)`",
+    );
 }
 
 #[test]
@@ -79,8 +125,8 @@ fn unknown(x) {
     x.restrat(); //~ unknown-method: restrat
     x.whatever;
     x.restart; //~ method-as-property: restart
-    x.name(); //~ property-as-method: name
-    x.name
+    x.image(); //~ property-as-method: image
+    x.image
 }
 unknown(c);
 let handlers = #{ nothing: || 1 };
@@ -89,8 +135,18 @@ print(docker::containers()[0].nam); //~ unknown-method: nam
 print(c.to_string());
 "#,
     );
-    says("let c = docker::container(\"a\"); c.restrat();", "unknown-method", "a Container has no method `restrat`", "did you mean `restart`?");
-    let finding = says("fn f(x) { x.restart; 1 } f(1);", "method-as-property", "`restart` is a method: without `()` it is not called", "write `restart()`");
+    says(
+        "let c = docker::container(\"a\"); c.restrat();",
+        "unknown-method",
+        "a Container has no method `restrat`",
+        "did you mean `restart`?",
+    );
+    let finding = says(
+        "fn f(x) { x.restart; 1 } f(1);",
+        "method-as-property",
+        "`restart` is a method: without `()` it is not called",
+        "write `restart()`",
+    );
     assert_eq!(finding.replacement.as_deref(), Some("restart()"));
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "files of the test")]
+
 use std::path::Path;
 
 use super::{Checker, Finding, library, registry};
@@ -20,11 +22,17 @@ fn check(files: &[(&str, &str)]) -> Vec<(String, String)> {
         let name = source.strip_prefix(&folder.0).unwrap_or(source);
         format!("{}:{}", name.display(), finding.location.line)
     };
-    found.iter().map(|finding| (short(finding), finding.rule.to_owned())).collect()
+    found
+        .iter()
+        .map(|finding| (short(finding), finding.rule.to_owned()))
+        .collect()
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    expected.iter().map(|(place, rule)| ((*place).to_owned(), (*rule).to_owned())).collect()
+    expected
+        .iter()
+        .map(|(place, rule)| ((*place).to_owned(), (*rule).to_owned()))
+        .collect()
 }
 
 #[test]
@@ -62,8 +70,14 @@ fn imports_that_bring_nothing() {
              import \"lib/round\" as e;\nimport \"lib/broken\" as f;\na::x(); b::x(); c::x(); d::x(); e::x(); f::x();\n",
         ),
         ("lib/team.rhai", ""),
-        ("lib/round.rhai", "import \"about\" as about;\nfn x() { about::x() }\n"),
-        ("lib/about.rhai", "import \"round\" as round;\nfn x() { round::x() }\n"),
+        (
+            "lib/round.rhai",
+            "import \"about\" as about;\nfn x() { about::x() }\n",
+        ),
+        (
+            "lib/about.rhai",
+            "import \"round\" as round;\nfn x() { round::x() }\n",
+        ),
         ("lib/broken.rhai", "fn x( {"),
     ]);
     let expected = pairs(&[
@@ -84,16 +98,31 @@ fn a_function_of_a_module_changes_things_too() {
             "main.rhai",
             "runbook(#{ needs: #{ fs: \"*\" } });\nimport \"lib/team\" as team;\nteam::save();\nstep(\"a\", || team::save());\n",
         ),
-        ("lib/team.rhai", "fn save() { put() }\nfn put() { fs::write(\"/a\", \"b\"); docker::containers(); }\n"),
+        (
+            "lib/team.rhai",
+            "fn save() { put() }\nfn put() { fs::write(\"/a\", \"b\"); docker::containers(); }\n",
+        ),
     ]);
-    let expected = pairs(&[("main.rhai:3", "change-outside-step"), ("main.rhai:3", "undeclared-permission")]);
+    let expected = pairs(&[
+        ("main.rhai:3", "change-outside-step"),
+        ("main.rhai:3", "undeclared-permission"),
+    ]);
     assert_eq!(found, expected);
 }
 
 #[test]
 fn files_that_are_none() {
     assert_eq!(check(&[]), pairs(&[("main.rhai:1", "unreadable")]));
-    assert_eq!(check(&[("main.rhai", "")]), pairs(&[("main.rhai:1", "empty")]));
-    assert_eq!(check(&[("main.rhai", "let x = ;")]), pairs(&[("main.rhai:1", "syntax")]));
-    assert_eq!(check(&[("main.rhai", "\0\0")]), pairs(&[("main.rhai:1", "unreadable")]));
+    assert_eq!(
+        check(&[("main.rhai", "")]),
+        pairs(&[("main.rhai:1", "empty")])
+    );
+    assert_eq!(
+        check(&[("main.rhai", "let x = ;")]),
+        pairs(&[("main.rhai:1", "syntax")])
+    );
+    assert_eq!(
+        check(&[("main.rhai", "\0\0")]),
+        pairs(&[("main.rhai:1", "unreadable")])
+    );
 }

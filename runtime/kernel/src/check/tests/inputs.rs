@@ -16,26 +16,26 @@ fn a_syntax_error_has_its_place_and_a_hint() {
 
 #[test]
 fn a_finding_as_json() {
-    let found = findings("let größe = 1; nope();\n");
+    let found = findings("print(\"größe\"); nope();\n");
     let json = serde_json::to_value(&found).unwrap();
     assert_eq!(
-        json[1],
+        json[0],
         serde_json::json!({
             "rule": "unknown-function",
             "severity": "error",
             "message": "there is no function `nope`",
-            "location": { "source": "test.rhai", "line": 1, "column": 16 },
+            "location": { "source": "test.rhai", "line": 1, "column": 17 },
             "length": 4,
-            "suggestion": "`ccrun doc` lists the functions; a function of this file is declared with `fn`",
-            "replacement": null
+            "suggestion": "did you mean `note`?",
+            "replacement": "note"
         })
     );
 }
 
 #[test]
-fn a_thousand_lines_take_milliseconds() {
+fn a_long_runbook_takes_no_longer_than_its_length() {
     let mut script = String::from("runbook(#{ needs: #{ docker: \"*\" } });\n");
-    for n in 0..250 {
+    for n in 0..1000 {
         script.push_str(&format!(
             "let c{n} = docker::container(\"c{n}\");\nstep(\"restart {n}\", #{{ retry: 2 }}, || {{\n    c{n}.restart(#{{ timeout: \"20s\" }});\n}});\n"
         ));
@@ -45,18 +45,82 @@ fn a_thousand_lines_take_milliseconds() {
     let checker = Checker::new(&registry, &modules);
     let started = std::time::Instant::now();
     assert_eq!(checker.check_text("big.rhai", &script).len(), 0);
-    eprintln!("1,000 lines: {:?}", started.elapsed());
+    // 20 ms in a debug build; what is quadratic takes minutes.
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 /// Pieces of scripts, which together are sometimes valid and mostly nearly so.
 fn piece() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "let x = ", "x", "y", "1", "\"a\"", "`${x}`", ";", "\n", "||", "|a, b|", "{", "}", "(", ")",
-        "[", "]", "#{", "a:", ",", ".", "?.", "::", "docker", "container", "restart", "name", "step",
-        "parallel", "each", "runbook", "params", "fn f(a) {", "f", "import \"std/web\" as w;", "w",
-        "if", "else", "for i in", "while", "loop", "return", "throw", "break", "try {", "} catch (e) {",
-        "switch x {", "=>", "_", "=", "+=", "+", "in", "!", "this", "global", "const C = ", "export",
-        "Fn", "curry", "call", "// ccrun: allow(x)\n", "é", "=", "needs:", "-",
+        "let x = ",
+        "x",
+        "y",
+        "1",
+        "\"a\"",
+        "`${x}`",
+        ";",
+        "\n",
+        "||",
+        "|a, b|",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        "#{",
+        "a:",
+        ",",
+        ".",
+        "?.",
+        "::",
+        "docker",
+        "container",
+        "restart",
+        "name",
+        "step",
+        "parallel",
+        "each",
+        "runbook",
+        "params",
+        "fn f(a) {",
+        "f",
+        "import \"std/web\" as w;",
+        "w",
+        "if",
+        "else",
+        "for i in",
+        "while",
+        "loop",
+        "return",
+        "throw",
+        "break",
+        "try {",
+        "} catch (e) {",
+        "switch x {",
+        "=>",
+        "_",
+        "=",
+        "+=",
+        "+",
+        "in",
+        "!",
+        "this",
+        "global",
+        "const C = ",
+        "export",
+        "Fn",
+        "curry",
+        "call",
+        "// ccrun: allow(x)\n",
+        "é",
+        "=",
+        "needs:",
+        "-",
     ])
     .prop_map(str::to_owned)
 }

@@ -22,8 +22,11 @@ fn registry() -> Registry {
 
 fn library() -> Modules {
     Arc::new(
-        [("web", "fn fetch(url) { http::get(url) }\nfn save(path) { fs::write(path, \"x\"); }")]
-            .into(),
+        [(
+            "web",
+            "fn fetch(url) { http::get(url) }\nfn save(path) { fs::write(path, \"x\"); }",
+        )]
+        .into(),
     )
 }
 
@@ -37,9 +40,15 @@ fn check_as(name: &str, script: &str) -> Vec<Finding> {
 
 /// A finding as the comments write it.
 fn shown(script: &str, finding: &Finding) -> String {
-    let line = script.lines().nth(finding.location.line - 1).unwrap_or_default();
-    let text: String =
-        line.chars().skip(finding.location.column - 1).take(finding.length).collect();
+    let line = script
+        .lines()
+        .nth(finding.location.line - 1)
+        .unwrap_or_default();
+    let text: String = line
+        .chars()
+        .skip(finding.location.column - 1)
+        .take(finding.length)
+        .collect();
     format!("{}: {}: {text}", finding.location.line, finding.rule)
 }
 
@@ -62,7 +71,10 @@ fn expect(script: &str) {
     shown.sort();
     expected.sort();
     let odd = |list: &[String], other: &[String]| -> Vec<String> {
-        list.iter().filter(|line| !other.contains(line)).cloned().collect()
+        list.iter()
+            .filter(|line| !other.contains(line))
+            .cloned()
+            .collect()
     };
     assert!(
         shown == expected,
@@ -79,6 +91,9 @@ fn says(script: &str, rule: &str, message: &str, suggestion: &str) -> Finding {
     let finding = found.iter().find(|finding| finding.rule == rule);
     let finding = finding.unwrap_or_else(|| panic!("no {rule} in {found:#?}"));
     assert_eq!(finding.message, message);
-    assert_eq!(finding.suggestion.as_deref().unwrap_or_default(), suggestion);
+    assert_eq!(
+        finding.suggestion.as_deref().unwrap_or_default(),
+        suggestion
+    );
     finding.clone()
 }

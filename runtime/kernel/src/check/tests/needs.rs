@@ -39,7 +39,7 @@ runbook(#{
     },
 });
 fn f(x) { x.remove(); }
-f(#{});
+step("a", || f(#{}));
 "#,
     );
 }
@@ -76,20 +76,33 @@ fn inside() { params.no } //~ undeclared-param: no
 print(f.call() + inside() + ask("?", #{ param: "asked" }));
 "#,
     );
-    expect("runbook(#{ params: #{ a: #{ type: \"string\", default: \"\" } } });\nprint(params.keys());");
-    expect("runbook(#{ params: #{ a: #{ type: \"string\", default: \"\" } } });\nlet f = || params;\nprint(f.call());");
+    expect(
+        "runbook(#{ params: #{ a: #{ type: \"string\", default: \"\" } } });\nprint(params.keys());",
+    );
+    expect(
+        "runbook(#{ params: #{ a: #{ type: \"string\", default: \"\" } } });\nlet f = || params;\nprint(f.call());",
+    );
     expect("print(params.x); //~ undeclared-param: x");
-    says("runbook(#{ params: #{ keep: #{ type: \"string\", default: \"\" } } });\nprint(params.kep);", "undeclared-param", "the header declares no parameter `kep`", "did you mean `keep`?");
+    says(
+        "runbook(#{ params: #{ keep: #{ type: \"string\", default: \"\" } } });\nprint(params.kep);",
+        "undeclared-param",
+        "the header declares no parameter `kep`",
+        "did you mean `keep`?",
+    );
 }
 
 #[test]
 fn headers_with_mistakes() {
     expect("print(1);\nrunbook(#{}); //~ header-not-first: runbook");
-    expect("runbook(#{ parms: #{} }); //~ header-unknown-key: parms\nnope(); //~ unknown-function: nope");
+    expect(
+        "runbook(#{ parms: #{} }); //~ header-unknown-key: parms\nnope(); //~ unknown-function: nope",
+    );
     expect("let x = 1; print(x);\nprint(2);");
     expect("runbook(#{});\nrunbook(#{}); //~ header-twice: runbook");
     expect("runbook(#{ lock: `a${1}` }); //~ header-not-literal: `a${1}`");
     expect("runbook(#{ timeout: \"soon\" }); //~ header-invalid: \"soon\"");
-    expect("docker::container(\"a\").restart(); //~ header-missing: docker //~ change-outside-step: restart");
+    expect(
+        "docker::container(\"a\").restart(); //~ header-missing: docker //~ change-outside-step: restart",
+    );
     expect("fn f() { docker::container(\"a\").restart(); }");
 }

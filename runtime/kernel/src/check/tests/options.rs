@@ -18,9 +18,19 @@ step("b", options, || 1);
 "#,
     );
     let script = "docker::container(\"a\").restart(#{ timout: \"20s\" });";
-    let finding = says(script, "unknown-option", "Container.restart has no option `timout`", "did you mean `timeout`?");
+    let finding = says(
+        script,
+        "unknown-option",
+        "Container.restart has no option `timout`",
+        "did you mean `timeout`?",
+    );
     assert_eq!(finding.replacement.as_deref(), Some("timeout"));
-    says("docker::pull(\"a\", #{});", "missing-option", "docker::pull needs the option `tag` (string)", "Which one.");
+    says(
+        "docker::pull(\"a\", #{});",
+        "missing-option",
+        "docker::pull needs the option `tag` (string)",
+        "Which one.",
+    );
 }
 
 #[test]

@@ -123,6 +123,20 @@ impl Container {
         Ok(())
     }
 
+    /// Its image.
+    ///
+    /// # Errors
+    /// None.
+    ///
+    /// # Example
+    /// ```rhai
+    /// docker::container("db").image;
+    /// ```
+    #[primitive(pure, get)]
+    fn image(&self) -> String {
+        self.name.clone()
+    }
+
     /// Its name.
     ///
     /// # Errors
@@ -199,15 +213,18 @@ async fn login(user: String, password: MaybeSecret) -> Result<()> {
 /// The namespaces of these primitives.
 pub fn namespaces() -> Vec<Namespace> {
     vec![
-        Namespace::new("docker", "Containers.").object::<Container>().primitives(primitives![
-            container,
-            containers,
-            pull,
-            Container::restart,
-            Container::remove,
-            Container::each_line,
-            Container::name,
-        ]),
+        Namespace::new("docker", "Containers.")
+            .object::<Container>()
+            .primitives(primitives![
+                container,
+                containers,
+                pull,
+                Container::restart,
+                Container::remove,
+                Container::each_line,
+                Container::image,
+                Container::name,
+            ]),
         Namespace::new("fs", "Files.").primitives(primitives![write, read]),
         Namespace::new("http", "Requests.").primitives(primitives![get, login]),
     ]

@@ -4,7 +4,7 @@ use super::{expect, says};
 fn changes_outside_of_steps() {
     expect(
         r#"
-runbook(#{ needs: #{ docker: "*", fs: "*" } });
+runbook(#{ needs: #{ docker: "*" } });
 let c = docker::container("a");
 c.restart(); //~ change-outside-step: restart
 step("a", || { c.restart(); parallel([|| c.restart()]); });
@@ -57,7 +57,7 @@ step("a", || {
     print(own);
 });
 print(`${id} ${list} ${map} ${total} ${text}`);
-let c = docker::container("a");
+let c = docker::container("a"); //~ unused-variable: c
 step("c", || { c = 1; });
 "#,
     );
@@ -103,10 +103,10 @@ step("a", || 1); //~ duplicate-step: "a"
 for x in 0..2 { step("c", || x); }
 for x in 0..2 { step("c", || x); }
 each([1], |x| { step("d", || x); });
-if print == 1 { step("e", || 1); } else { step("e", || 2); } //~ unknown-variable: print
+let n = 1;
+if n == 1 { step("e", || 1); } else { step("e", || 2); }
 step("f", || 1);
 if true { step("f", || 1); } //~ duplicate-step: "f"
-let n = 1;
 step(`g ${n}`, || 1);
 step(`g ${n}`, || 1);
 fn twice() { step("b", || 1); step("b", || 2); } //~ duplicate-step: "b"

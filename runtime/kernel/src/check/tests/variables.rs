@@ -25,10 +25,24 @@ print(later + later_on);
 if None == 1 { nothing = 2; } //~ unknown-variable: None //~ unknown-variable: nothing
 "#,
     );
-    says("let name = 1;\nfn g() { name }\nprint(g() + name);", "unknown-variable", "there is no variable `name` here",
-        "a function (`fn`) sees only its parameters: pass `name` to it, or make it a `const` and write `global::name`");
-    says("print(None);", "unknown-variable", "there is no variable `None` here", "the value that is nothing is `()`");
-    says("print(docker);", "unknown-variable", "there is no variable `docker` here", "`docker` is a namespace: its functions are `docker::…`");
+    says(
+        "let name = 1;\nfn g() { name }\nprint(g() + name);",
+        "unknown-variable",
+        "there is no variable `name` here",
+        "a function (`fn`) sees only its parameters: pass `name` to it, or make it a `const` and write `global::name`",
+    );
+    says(
+        "print(None);",
+        "unknown-variable",
+        "there is no variable `None` here",
+        "the value that is nothing is `()`",
+    );
+    says(
+        "print(docker);",
+        "unknown-variable",
+        "there is no variable `docker` here",
+        "`docker` is a namespace: its functions are `docker::…`",
+    );
 }
 
 #[test]
