@@ -3,6 +3,8 @@
 //! A namespace registers itself by one line in [`namespaces`]. From its folder come the functions in
 //! scripts, their documentation, static checks, dry-run behaviour, permissions and audit entries.
 
+pub mod files;
+pub mod fs;
 pub mod secret;
 
 use std::collections::BTreeMap;

@@ -290,7 +290,7 @@ impl Files {
     /// # Errors
     /// `read_only`, `io.disk_full` and the like.
     pub fn temp_file(&self, suffix: &str) -> Result<PathBuf> {
-        let folder = std::env::temp_dir();
+        let folder = temporary_folder();
         self.may_write("make a temporary file in", &folder)?;
         let made = tempfile::Builder::new().prefix("ccrun-").suffix(suffix).tempfile_in(&folder);
         let file = made.map_err(|error| failed("make a temporary file in", &folder, &error))?;
@@ -305,7 +305,7 @@ impl Files {
     /// # Errors
     /// `read_only`, `io.disk_full` and the like.
     pub fn temp_dir(&self) -> Result<PathBuf> {
-        let folder = std::env::temp_dir();
+        let folder = temporary_folder();
         self.may_write("make a temporary directory in", &folder)?;
         let made = tempfile::Builder::new().prefix("ccrun-").tempdir_in(&folder);
         let made = made.map_err(|error| failed("make a temporary directory in", &folder, &error))?;
@@ -340,6 +340,13 @@ fn regular(action: &str, path: &Path, metadata: &Metadata) -> Result<()> {
     };
     Err(Error::new("fs.not_a_file", format!("can't {action} {}: it is {what}", path.display()))
         .hint("only regular files are read and written as a whole; use a program for it (`sh::run`)"))
+}
+
+/// Where temporary files are made, with its symbolic links resolved.
+#[must_use]
+pub fn temporary_folder() -> PathBuf {
+    let folder = std::env::temp_dir();
+    fs::canonicalize(&folder).unwrap_or(folder)
 }
 
 /// The home folder.

@@ -10,9 +10,9 @@ mod path;
 mod work;
 
 pub use atomic::AtomicFile;
-pub use client::Files;
+pub use client::{Entry, Files, temporary_folder};
 pub use content::Content;
 pub use error::failed;
 pub use mode::Mode;
-pub use path::{EntryPath, FilePath, resolve};
+pub use path::{EntryPath, FilePath, folder_of_run, resolve};
 pub use work::{Work, blocking};

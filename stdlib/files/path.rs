@@ -57,7 +57,10 @@ path_type!(FilePath, true);
 path_type!(EntryPath, false);
 
 /// Where relative paths of the running script start.
-pub(crate) fn folder_of_run() -> Result<PathBuf, Mismatch> {
+///
+/// # Errors
+/// Outside of a run.
+pub fn folder_of_run() -> Result<PathBuf, Mismatch> {
     match Scope::current() {
         Ok(scope) => Ok(scope.run().folder().to_owned()),
         Err(error) => Err(Mismatch::Value(error.message().to_owned())),

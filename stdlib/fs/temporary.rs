@@ -2,7 +2,12 @@
 
 use ccrun_kernel::{Cx, Options, Result, primitive};
 
-use crate::files::{Files, blocking};
+use crate::files::{Files, blocking, temporary_folder};
+
+/// The permission's resource: any name that a temporary file may get.
+fn place(end: &str) -> String {
+    format!("{}/ccrun-*{end}", temporary_folder().display())
+}
 
 /// How a temporary file is called.
 #[derive(Clone, Options)]
@@ -15,8 +20,8 @@ pub struct TempFileOptions {
 /// Create an empty file that is removed at the end of the run, and return its path.
 ///
 /// Only the user that ccrun runs as can read it. It lies in the system's folder for temporary files
-/// (`TMPDIR`), for which the permission is asked as `fs` `<temporary>`. A resumed run does not find
-/// it again: make it outside of the step that uses it.
+/// (`TMPDIR`) and its name begins with `ccrun-`: `fs: ["/tmp/ccrun-*"]` permits making and using it.
+/// A resumed run does not find it again: make it outside of the step that uses it.
 ///
 /// # Errors
 /// `io.disk_full`, `fs.permission_denied`, `fs.invalid_suffix` for one with a `/`.
@@ -27,7 +32,7 @@ pub struct TempFileOptions {
 /// fs::write(path, "select 1;");
 /// assert(path.ends_with(".sql"));
 /// ```
-#[primitive(change, needs = fs("<temporary>"), undo = "it is removed at the end of the run")]
+#[primitive(change, needs = fs(place("")), undo = "it is removed at the end of the run")]
 async fn temp_file(cx: &Cx, options: TempFileOptions) -> Result<String> {
     if options.suffix.contains(['/', '\0']) {
         return Err(ccrun_kernel::Error::new(
@@ -43,7 +48,8 @@ async fn temp_file(cx: &Cx, options: TempFileOptions) -> Result<String> {
 /// Create an empty directory that is removed with everything in it at the end of the run, and return
 /// its path.
 ///
-/// Only the user that ccrun runs as can enter it. See `temp_file` for where it lies.
+/// Only the user that ccrun runs as can enter it. `fs: ["/tmp/ccrun-*/**"]` permits making and using
+/// it; see `temp_file` for where it lies.
 ///
 /// # Errors
 /// `io.disk_full`, `fs.permission_denied`.
@@ -54,7 +60,7 @@ async fn temp_file(cx: &Cx, options: TempFileOptions) -> Result<String> {
 /// fs::write(`${folder}/a.txt`, "a");
 /// assert(fs::list(folder).len() == 1);
 /// ```
-#[primitive(change, needs = fs("<temporary>"), undo = "it is removed at the end of the run")]
+#[primitive(change, needs = fs(place("/")), undo = "it is removed at the end of the run")]
 async fn temp_dir(cx: &Cx) -> Result<String> {
     let files = cx.client::<Files>().await?;
     blocking(cx, move |_| files.temp_dir()).await.map(|path| path.display().to_string())

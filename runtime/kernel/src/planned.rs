@@ -12,6 +12,7 @@ use rhai::{Dynamic, Module, NativeCallContext};
 use crate::error::{Location, Result};
 use crate::native::{self, First};
 use crate::scope::Scope;
+use crate::wrapper;
 
 /// The result of a change that was planned, or declined, and not made.
 #[derive(Debug, Clone)]
@@ -115,7 +116,25 @@ fn compare(context: &NativeCallContext<'_>, planned: &Planned) -> Result<Dynamic
     Ok(scope.run().guess(scope.step(), planned.change, place).into())
 }
 
-/// A function that is not known for a planned value yields another one.
-pub fn missing_function(args: &mut [&mut Dynamic]) -> Option<Dynamic> {
-    args.iter().find_map(|arg| arg.read_lock::<Planned>().map(|p| p.derived()))
+/// A function that is not registered for a planned value: a method of the type that it stands for,
+/// or something that yields another planned value.
+///
+/// # Errors
+/// That the run is to stop.
+pub fn missing_function(name: &str, args: &mut [&mut Dynamic]) -> Result<Option<Dynamic>> {
+    let Some(planned) = args.iter().find_map(|arg| arg.read_lock::<Planned>().map(|p| p.clone()))
+    else {
+        return Ok(None);
+    };
+    let receiver = args.first().and_then(|arg| arg.read_lock::<Planned>().map(|p| p.clone()));
+    let scope = Scope::current()?;
+    let method = receiver.and_then(|receiver| {
+        let registry = scope.run().registry();
+        let getter = name.strip_prefix("get$").unwrap_or(name);
+        registry.method(&receiver.type_name, getter).or_else(|| registry.methods(getter).next())
+    });
+    match method {
+        Some(method) => wrapper::depending(method, &scope, args).map(Some),
+        None => Ok(Some(planned.derived())),
+    }
 }

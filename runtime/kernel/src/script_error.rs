@@ -164,6 +164,7 @@ fn thrown(value: &Dynamic, position: Position) -> Error {
 /// Type names as script authors know them.
 fn readable(signature: &str) -> String {
     signature
+        .replace(std::any::type_name::<crate::planned::Planned>(), crate::planned::NAME)
         .replace("&str | ImmutableString | String", "string")
         .replace("alloc::string::String", "string")
         .replace("rhai::types::immutable_string::ImmutableString", "string")

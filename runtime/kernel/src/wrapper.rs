@@ -62,18 +62,40 @@ fn call(
         let args = Args::new(primitive, this, values, false);
         return run(&scope, &cx, &caller, (primitive.prepare)(args)?.invocation);
     }
-    Effectful { primitive, scope: &scope, caller: &caller }.call(this, values)
+    Effectful { primitive, scope: &scope, caller: Some(&caller) }.call(&caller, this, values)
+}
+
+/// A method call on a planned value: of a change, one more planned change; of anything else, a value
+/// that cannot be known yet.
+///
+/// # Errors
+/// None today; the signature is that of a call.
+pub fn depending(
+    primitive: &Arc<Primitive>,
+    scope: &Arc<Scope>,
+    args: &mut [&mut Dynamic],
+) -> Result<Dynamic> {
+    let (this, values) = take(primitive, args);
+    let depends_on = planned::dependencies(this.iter().chain(values.iter().flatten()));
+    let arguments = audit(scope.run(), this.as_ref(), &values);
+    Effectful { primitive, scope, caller: None }.depending(arguments, depends_on)
 }
 
 /// A call that reads or changes the world.
 struct Effectful<'a> {
     primitive: &'a Arc<Primitive>,
     scope: &'a Arc<Scope>,
-    caller: &'a Caller<'a>,
+    /// Unknown for a method of a planned value.
+    caller: Option<&'a Caller<'a>>,
 }
 
 impl Effectful<'_> {
-    fn call(&self, this: Option<Dynamic>, values: VecDeque<Option<Dynamic>>) -> Result<Dynamic> {
+    fn call(
+        &self,
+        caller: &Caller<'_>,
+        this: Option<Dynamic>,
+        values: VecDeque<Option<Dynamic>>,
+    ) -> Result<Dynamic> {
         let run = self.scope.run();
         let arguments = audit(run, this.as_ref(), &values);
         if run.plan().has_planned_values() {
@@ -93,7 +115,7 @@ impl Effectful<'_> {
         }
 
         let id = run.bus().next_effect();
-        let location = self.caller.location();
+        let location = caller.location();
         let cx = Cx::new(
             Arc::clone(self.scope),
             Arc::clone(self.primitive),
@@ -123,7 +145,7 @@ impl Effectful<'_> {
             },
         );
         let started = Instant::now();
-        let result = self::run(self.scope, &cx, self.caller, call.invocation);
+        let result = self::run(self.scope, &cx, caller, call.invocation);
         let outcome = match &result {
             Ok(_) if cx.is_unchanged() => Outcome::Unchanged,
             Ok(_) => Outcome::Done,
@@ -149,7 +171,8 @@ impl Effectful<'_> {
         let run = self.scope.run();
         match self.primitive.effect {
             Effect::Change if run.mode().is_dry() => {
-                Ok(self.planned(arguments, Preview::default(), depends_on, self.caller.location()))
+                let location = self.caller.and_then(Caller::location);
+                Ok(self.planned(arguments, Preview::default(), depends_on, location))
             }
             Effect::Change => {
                 let id = run.bus().next_effect();

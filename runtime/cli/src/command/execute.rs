@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ccrun_kernel::event::{Event, RunStatus};
+use ccrun_kernel::event::RunStatus;
 use ccrun_kernel::prompt::{Question, QuestionKind};
 use ccrun_kernel::run::{Run, RunSpec, Session};
 use ccrun_kernel::{Error, Result, rhai::Dynamic};
@@ -73,12 +73,7 @@ impl Prepared {
         }
 
         let run = Run::new(spec);
-        run.bus().emit(None, Event::RunStarted {
-            runbook: run.name().to_owned(),
-            target: run.target().name().to_owned(),
-            mode: run.mode().name().to_owned(),
-            resumed: source.resume.resumed,
-        });
+        run.announce(source.resume.resumed);
         let mut session = Session::new(Arc::clone(&run));
         let name = run.name().to_owned();
         let mut result = if source.brief {

@@ -235,7 +235,11 @@ impl Sink for Terminal {
         let step = record.step.as_deref().unwrap_or_default();
         match &record.event {
             Event::RunStarted { mode, runbook, target, resumed } => {
-                self.state.lock().dry = mode == "dry_run";
+                {
+                    let mut state = self.state.lock();
+                    state.dry = mode == "dry_run";
+                    state.checks.clear();
+                }
                 if self.verbosity == Verbosity::Verbose {
                     let how = if *resumed { ", resumed" } else { "" };
                     self.remark(&format!("{runbook} on {target} ({mode}{how}), run {}", record.run));

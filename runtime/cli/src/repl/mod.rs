@@ -116,7 +116,7 @@ impl<'a> Repl<'a> {
         let protected = if target.is_protected() { ", protected" } else { "" };
         match self.failure {
             Some(_) => render::remark(
-                "the run's variables are here. `:redo` runs the failed step again and goes on, `:skip` leaves it out, `:undo` takes completed steps back, `:quit` leaves.",
+                "the run's variables are here.\n  :redo  run the failed step again, and go on\n  :skip  leave it out, and go on\n  :undo  take the completed steps back\n  :quit  leave",
             ),
             None => render::remark(&format!(
                 "ccrun {} on target {}{protected}. `:help` for help, `:quit` to leave.",

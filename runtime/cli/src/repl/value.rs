@@ -26,7 +26,7 @@ pub fn show(run: &Run, value: &Dynamic) -> String {
         });
         return table::table(&headers, lines);
     }
-    if let Some(map) = value.read_lock::<Map>() {
+    if let Some(map) = value.read_lock::<Map>().filter(|map| !map.is_empty()) {
         let width = map.keys().map(|key| key.len()).max().unwrap_or(0);
         let lines: Vec<String> = map
             .iter()

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rhai::Expr;
+
 use super::facts::Call;
 use super::file::File;
 use super::finding::Report;
@@ -34,6 +36,9 @@ fn plain(file: &File<'_, '_, '_>, report: &mut Report<'_>, call: &Call<'_>) {
     let catalog = file.catalog;
     let given = call.args.len();
     let standard = catalog.standard(name);
+    if name == "Fn" {
+        pointer(file, report, call);
+    }
     if catalog.is_keyword(name) || standard.is_some_and(|counts| counts.contains(&given)) {
         return;
     }
@@ -113,6 +118,31 @@ fn plain(file: &File<'_, '_, '_>, report: &mut Report<'_>, call: &Call<'_>) {
     finding.nearest(name, own.chain(catalog.plain_names()), || {
         "`ccrun doc` lists the functions; a function of this file is declared with `fn`".to_owned()
     });
+}
+
+/// `Fn("name")`
+fn pointer(file: &File<'_, '_, '_>, report: &mut Report<'_>, call: &Call<'_>) {
+    let [Expr::StringConstant(name, position)] = call.args else {
+        return;
+    };
+    let own = file
+        .program
+        .functions()
+        .iter()
+        .filter(|f| !f.is_closure())
+        .map(|f| f.name.as_str());
+    let known: Vec<&str> = own.chain(file.catalog.plain_names()).collect();
+    if !known.contains(&name.as_str()) {
+        report
+            .add(
+                "unknown-function",
+                *position,
+                format!("there is no function `{name}`"),
+            )
+            .nearest(name, known, || {
+                "a function of this file is declared with `fn`".to_owned()
+            });
+    }
 }
 
 /// `space::f(…)`

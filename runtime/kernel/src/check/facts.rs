@@ -107,6 +107,8 @@ pub struct Property<'a> {
     pub receiver: (ChainId, usize),
     /// A statement of its own, whose value nobody takes.
     pub idle: bool,
+    /// A value is put into it.
+    pub assigned: bool,
 }
 
 pub struct Variable<'a> {
@@ -214,7 +216,8 @@ impl Facts<'_> {
             .maps
             .iter()
             .flat_map(|map| map.iter().map(|(key, _)| key.as_str()));
-        written.chain(self.properties.iter().map(|property| property.name))
+        let assigned = self.properties.iter().filter(|property| property.assigned);
+        written.chain(assigned.map(|property| property.name))
     }
 
     /// Whether `inner` is `outer` or inside of it.

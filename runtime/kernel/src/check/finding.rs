@@ -142,6 +142,16 @@ impl<'s> Report<'s> {
         let source = self.source;
         self.findings
             .retain(|finding| !source.allows(finding.location.line, finding.rule));
+        for finding in &mut self.findings {
+            // A name that is written as a text stays one.
+            let text = source.from(finding.location.line, finding.location.column);
+            if let Some(replacement) = &mut finding.replacement
+                && text.starts_with('"')
+                && !replacement.starts_with('"')
+            {
+                *replacement = format!("\"{replacement}\"");
+            }
+        }
         self.findings
             .sort_by_key(|finding| (finding.location.line, finding.location.column, finding.rule));
         self.findings.dedup();

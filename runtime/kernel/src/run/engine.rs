@@ -66,9 +66,12 @@ pub fn build(run: &Arc<Run>) -> Engine {
     });
     let weak = Arc::downgrade(run);
     #[allow(deprecated, reason = "see on_var")]
-    engine.on_missing_function(move |_, args, _, _| {
-        let planned = weak.upgrade().is_some_and(|run| run.plan().has_planned_values());
-        Ok(if planned { planned::missing_function(args) } else { None })
+    engine.on_missing_function(move |name, args, _, _| {
+        if !weak.upgrade().is_some_and(|run| run.plan().has_planned_values()) {
+            return Ok(None);
+        }
+        planned::missing_function(name, args)
+            .map_err(|error| error.into_script(rhai::Position::NONE))
     });
     engine
 }

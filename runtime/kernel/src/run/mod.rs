@@ -353,6 +353,16 @@ impl Run {
         })
     }
 
+    /// Tell everybody that the run begins, or begins again.
+    pub fn announce(&self, resumed: bool) {
+        self.bus.emit(None, Event::RunStarted {
+            runbook: self.name().to_owned(),
+            target: self.target.name().to_owned(),
+            mode: self.mode().name().to_owned(),
+            resumed,
+        });
+    }
+
     /// Tell the operator something.
     pub fn log(&self, step: Option<&str>, level: Level, message: impl Into<String>) {
         self.bus.emit(step, Event::Log { level, message: message.into() });

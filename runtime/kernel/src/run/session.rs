@@ -72,6 +72,8 @@ impl Session {
         ast.set_source(name);
         self.ast = ast;
         let result = self.evaluate(name);
+        // The functions stay, for lines that are entered after a failure.
+        self.ast.clear_statements();
         if result.is_ok()
             && let Some(missed) = self.run.completed().from_missed()
         {
@@ -90,6 +92,8 @@ impl Session {
             return Err(Error::new("repl.no_runbook", "there is no runbook to go on with"));
         };
         self.run.completed().begin_attempt();
+        self.run.counters().begin_attempt();
+        self.run.announce(true);
         self.variables = Variables::new();
         self.run_program(&name, &source.unwrap_or(text))
     }

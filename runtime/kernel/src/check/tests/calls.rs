@@ -151,6 +151,29 @@ print(c.to_string());
 }
 
 #[test]
+fn functions_by_name_and_closures_in_maps() {
+    expect(
+        r#"
+fn helper() { 1 }
+let f = Fn("helper");
+let g = Fn("helpr"); //~ unknown-function: "helpr"
+let handlers = #{ written: || 1 };
+handlers.later = || 2;
+print(f.call() + g.call() + handlers.written() + handlers.later());
+print(handlers.never()); //~ unknown-method: never
+"#,
+    );
+    let script = "fn helper() { 1 }\nFn(\"helpr\").call();";
+    let finding = says(
+        script,
+        "unknown-function",
+        "there is no function `helpr`",
+        "did you mean `helper`?",
+    );
+    assert_eq!(finding.replacement.as_deref(), Some("\"helper\""));
+}
+
+#[test]
 fn a_type_is_not_guessed() {
     expect(
         r#"

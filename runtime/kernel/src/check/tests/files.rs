@@ -28,6 +28,24 @@ fn check(files: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
+#[test]
+fn what_two_files_share_is_told_once() {
+    let folder = Scratch::new();
+    let main = "import \"lib/team\" as team;\nprint(team::hello());\n";
+    write(
+        &folder.0,
+        &[
+            ("a.rhai", main),
+            ("b.rhai", main),
+            ("lib/team.rhai", "fn hello() { nope() }\n"),
+        ],
+    );
+    let (registry, modules) = (registry(), library());
+    let checker = Checker::new(&registry, &modules);
+    let found = checker.check_files([folder.0.join("a.rhai"), folder.0.join("b.rhai")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected
         .iter()

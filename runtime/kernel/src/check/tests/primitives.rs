@@ -202,7 +202,7 @@ async fn get(url: String) -> Result<String> {
 ///
 /// # Example
 /// ```rhai
-/// http::login("root", secret);
+/// http::login("root", ask("Password?", #{ secret: true }));
 /// ```
 #[primitive(change, needs = http(user))]
 async fn login(user: String, password: MaybeSecret) -> Result<()> {

@@ -225,6 +225,7 @@ impl<'a> Walk<'a> {
                     position,
                     receiver,
                     idle: false,
+                    assigned: false,
                 };
                 self.facts.properties.push(property);
                 Link::Property(name)

@@ -254,6 +254,7 @@ impl<'a> Walk<'a> {
         let reads_itself = reads(self) > before;
 
         let part = !matches!(target, Expr::Variable(..));
+        let properties = self.facts.properties.len();
         match (variable, root) {
             (Some(variable), Some((_, position))) => {
                 if part {
@@ -278,6 +279,9 @@ impl<'a> Walk<'a> {
                 self.facts.mutations.push(mutation);
             }
             _ => self.expr(target, ClosureUse::Stored),
+        }
+        for property in &mut self.facts.properties[properties..] {
+            property.assigned = true;
         }
     }
 }
