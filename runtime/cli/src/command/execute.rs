@@ -49,24 +49,18 @@ impl Prepared {
         let Self { spec, source, terminal } = self;
         let journaled = spec.journal.is_some();
         let dry = spec.mode.is_dry();
+        // The lock first: a run that never began leaves nothing to resume.
+        let lock = match source.runbook.header.as_ref().and_then(|h| h.lock.as_deref()) {
+            Some(name) if journaled && !dry => {
+                Some(Held::acquire(app, name, &spec, source.lock_wait)?)
+            }
+            _ => None,
+        };
         match &spec.journal {
             Some(journal) if source.goes_on => journal.go_on()?,
             Some(journal) => journal.begin(&super::record::new_run(&spec, &source))?,
             None => {}
         }
-        let lock = match source.runbook.header.as_ref().and_then(|h| h.lock.as_deref()) {
-            Some(name) if journaled && !dry => match Held::acquire(app, name, &spec, source.lock_wait) {
-                Ok(held) => Some(held),
-                Err(error) => {
-                    if let Some(journal) = &spec.journal {
-                        let json = error.to_json();
-                        journal.finish(RunStatus::Refused, Some(&json), &Default::default())?;
-                    }
-                    return Err(error);
-                }
-            },
-            _ => None,
-        };
         if let Some(timeout) = source.runbook.header.as_ref().and_then(|h| h.timeout.as_ref()) {
             let cancel = spec.cancel.clone();
             ccrun_kernel::run::cancel_after(&spec.handle, cancel, timeout.to_std());
@@ -81,6 +75,7 @@ impl Prepared {
         } else {
             session.run_program(&name, &source.runbook.source)
         };
+        let interactive = run.prompter().is_some() && !source.brief && !dry;
         if !source.brief && !dry {
             result = after(&mut session, result, &source, terminal.clone(), app);
         }
@@ -90,6 +85,8 @@ impl Prepared {
         if let Some(error) = &ending.error {
             let text = render::error::render(error, Some(&source.runbook.source));
             match &terminal {
+                // It was shown before the question what to do about it.
+                Some(_) if interactive => {}
                 Some(_) => render::remark(&text),
                 None if source.brief => render::json::document(&error.to_json()),
                 None => {}

@@ -103,7 +103,7 @@ fn who(row: &LockRow) -> String {
         None => format!("hand ({})", holder.reason),
     };
     format!(
-        "{by}, {} on {}, since {}",
+        "{by}, {} on {}, taken {}",
         holder.person,
         holder.process.host,
         time::ago(holder.since)

@@ -23,8 +23,10 @@ pub struct Imported {
 
 /// A module that was found.
 pub struct Found {
-    /// The name by which it is loaded only once.
+    /// Its file, as findings name it.
     pub name: String,
+    /// The same by whatever way it is reached, so that it is looked at once.
+    pub identity: String,
     pub text: String,
     /// Of the shipped library, which is not for the author of this file to mend.
     pub shipped: bool,
@@ -44,6 +46,7 @@ pub fn find(modules: &Modules, importer: &str, path: &str) -> Result<Found, Miss
         return match modules.get(name) {
             Some(text) => Ok(Found {
                 name: path.to_owned(),
+                identity: path.to_owned(),
                 text: (*text).to_owned(),
                 shipped: true,
             }),
@@ -54,11 +57,20 @@ pub fn find(modules: &Modules, importer: &str, path: &str) -> Result<Found, Miss
     match std::fs::read_to_string(&file) {
         Ok(text) => Ok(Found {
             name: file.display().to_string(),
+            identity: identity(&file),
             text,
             shipped: false,
         }),
         Err(error) => Err(no_file(path, &file, &error)),
     }
+}
+
+/// What two paths to the same file have in common.
+pub fn identity(file: &Path) -> String {
+    std::fs::canonicalize(file)
+        .unwrap_or_else(|_| file.to_owned())
+        .display()
+        .to_string()
 }
 
 fn no_library_module(modules: &Modules, path: &str, name: &str) -> Missing {
@@ -125,7 +137,11 @@ fn resolve(importer: &str, path: &str) -> Result<PathBuf, Missing> {
         });
     }
     let folder = Path::new(importer).parent().unwrap_or(Path::new(""));
-    let mut file = folder.join(relative);
+    // Without the `.`: else a file that imports `./itself` would go by ever longer names.
+    let parts = relative
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)));
+    let mut file = folder.join(parts.collect::<PathBuf>());
     if file.extension().is_none_or(|extension| extension != "rhai") {
         file.as_mut_os_string().push(".rhai");
     }

@@ -148,7 +148,7 @@ impl<'r> Checker<'r> {
         let mut session = Session {
             checker: self,
             loaded: HashMap::new(),
-            loading: vec![name.to_owned()],
+            loading: vec![(imports::identity(Path::new(name)), name.to_owned())],
             findings: found,
         };
         session.file(name, text, header, Role::Runbook, true);
@@ -172,13 +172,16 @@ fn report_error(report: &mut Report<'_>, error: &Error) {
     }
 }
 
+/// How many files may import each other in a row.
+const MAX_DEPTH: usize = 64;
+
 /// The check of one runbook with its modules.
 struct Session<'c, 'r> {
     checker: &'c Checker<'r>,
-    /// The modules that are done, by name.
+    /// The modules that are done, by identity.
     loaded: HashMap<String, Option<Arc<ModuleSummary>>>,
-    /// The files that are being looked at: a repetition is a circle.
-    loading: Vec<String>,
+    /// The files that are being looked at, with their names: a repetition is a circle.
+    loading: Vec<(String, String)>,
     findings: Vec<Finding>,
 }
 
@@ -257,22 +260,25 @@ impl Session<'_, '_> {
                     continue;
                 }
             };
-            if let Some(start) = self.loading.iter().position(|open| *open == found.name) {
-                let mut circle = self.loading[start..].to_vec();
-                circle.push(found.name);
+            let open = |(identity, _): &(String, String)| *identity == found.identity;
+            if let Some(start) = self.loading.iter().position(open) {
+                let names = self.loading[start..].iter().map(|(_, name)| name.clone());
+                let circle: Vec<String> = names.chain([found.name]).collect();
                 imports::report_circle(report, import, &circle);
                 imported.push(Imported::default());
                 continue;
             }
-            let summary = match self.loaded.get(&found.name) {
+            let summary = match self.loaded.get(&found.identity) {
                 Some(known) => known.clone(),
+                None if self.loading.len() > MAX_DEPTH => None,
                 None => {
-                    self.loading.push(found.name.clone());
+                    self.loading
+                        .push((found.identity.clone(), found.name.clone()));
                     let (text, tell) = (&found.text, !found.shipped);
                     let summary =
                         self.file(&found.name, text, HeaderState::Absent, Role::Module, tell);
                     self.loading.pop();
-                    self.loaded.insert(found.name, summary.clone());
+                    self.loaded.insert(found.identity, summary.clone());
                     summary
                 }
             };

@@ -110,6 +110,27 @@ fn imports_that_bring_nothing() {
 }
 
 #[test]
+fn a_file_that_imports_itself_by_any_name() {
+    for path in ["main", "./main", "././main.rhai", "lib/round", "link/main"] {
+        let folder = Scratch::new();
+        write(
+            &folder.0,
+            &[
+                ("main.rhai", &format!("import \"{path}\" as m;\nm::x();\n")),
+                (
+                    "lib/round.rhai",
+                    "import \"./round\" as m;\nfn x() { m::x() }\n",
+                ),
+            ],
+        );
+        std::os::unix::fs::symlink(&folder.0, folder.0.join("link")).unwrap();
+        let found = Checker::new(&registry(), &library()).check_file(&folder.0.join("main.rhai"));
+        let rules: Vec<&str> = found.iter().map(|finding| finding.rule).collect();
+        assert_eq!(rules, ["import-circular"], "{path}");
+    }
+}
+
+#[test]
 fn a_function_of_a_module_changes_things_too() {
     let found = check(&[
         (
