@@ -19,6 +19,7 @@ prepare: ## install what the tests need: the PostgreSQL server binaries
 	fi
 
 test: prepare ## run every test against real services
+	$(CARGO) build --locked -p ccrun
 	$(CARGO) test --workspace --locked
 
 bench: prepare ## measure, side by side with peers; writes target/bench/summary.md

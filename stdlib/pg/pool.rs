@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ccrun_kernel::{Access, Error, Result};
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
@@ -225,6 +226,14 @@ impl Lease {
     /// A statement begins: from here on, dropping the lease cancels it.
     pub fn begin(&mut self) {
         self.busy = true;
+    }
+
+    /// Send what is queued, a ROLLBACK mostly, and don't wait for the answer: the next statement on
+    /// this connection reads it.
+    pub fn send(&mut self) {
+        if !self.busy && !self.discard {
+            drop(self.connection().flush().now_or_never());
+        }
     }
 
     /// The statement has ended, well or not.

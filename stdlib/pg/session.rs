@@ -221,12 +221,10 @@ pub async fn run_guarded(
         Ok(mut transaction) => collect(&mut transaction, sql, parameters, want).await,
         Err(error) => Err(Failure::Sql { error, sql: GUARD.into(), casts: Vec::new() }),
     };
-    // Dropping the transaction has queued its ROLLBACK. Send it now and don't wait for the answer:
-    // the next statement reads it.
-    if result.is_ok() {
-        drop(lease.connection().flush().now_or_never());
-    }
-    settle(lease, result)
+    // Dropping the transaction has queued its ROLLBACK.
+    let result = settle(lease, result);
+    lease.send();
+    result
 }
 
 /// How a guarded transaction begins.
@@ -239,10 +237,11 @@ fn settle(lease: &mut Lease, result: Result<Answer, Failure>) -> Result<Answer, 
             lease.discard = true;
             lease.end();
         }
-        // The server has said that the statement failed, or it was never sent.
-        Err(Failure::Sql { error: sqlx::Error::Database(_), .. }) => lease.end(),
         // We stopped in the middle: the lease stays busy, so that the rest is cancelled.
         Err(Failure::Ours(error)) if error.kind() == "pg.result_too_large" => {}
+        // The server has said that the statement failed, or it was never sent.
+        Err(Failure::Sql { error: sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. }, .. })
+        | Err(Failure::Ours(_)) => lease.end(),
         Err(_) => {
             lease.discard = true;
             lease.end();

@@ -12,6 +12,8 @@ use std::ops::Range;
 pub struct Facts {
     /// The first word in lower case: `select`, `insert`, empty if there is none.
     pub verb: String,
+    /// The second one: `local` of `set local …`.
+    pub second: String,
     /// Whether that word begins a statement that asks.
     pub asks: bool,
     /// Whether it only asks, and calls nothing but well-known functions that only compute. Then it
@@ -103,18 +105,23 @@ impl Facts {
     #[must_use]
     pub fn of(sql: &str) -> Self {
         let tokens: Vec<Token<'_>> = Lexer { sql, at: 0 }.collect();
-        let verb = tokens
+        let mut words = tokens
             .iter()
-            .find(|token| token.kind != Kind::Symbol || token.text != "(")
-            .filter(|token| token.kind == Kind::Word)
-            .map(|token| token.text.to_ascii_lowercase())
-            .unwrap_or_default();
+            .skip_while(|token| token.text == "(")
+            .map(|token| match token.kind {
+                Kind::Word => token.text.to_ascii_lowercase(),
+                _ => String::new(),
+            });
+        let verb = words.next().unwrap_or_default();
+        let second = words.next().unwrap_or_default();
+        drop(words);
         let asks = ASKING.contains(&verb.as_str());
         let mut facts = Self {
             asks,
             plain: asks && verb != "fetch" && verb != "explain",
             leaves_traces: SESSION_VERBS.contains(&verb.as_str()),
             verb,
+            second,
             ..Self::default()
         };
         let mut index = 0;
@@ -130,11 +137,13 @@ impl Facts {
         TRANSACTION_VERBS.contains(&self.verb.as_str())
     }
 
-    /// Whether it is `SET …`, `RESET …` or the like.
+    /// Whether it is `SET …`, `RESET …` or the like, which would hold beyond a transaction.
     #[must_use]
     pub fn sets_session(&self) -> bool {
-        ["set", "reset", "discard", "listen", "unlisten", "prepare", "deallocate"]
-            .contains(&self.verb.as_str())
+        match self.verb.as_str() {
+            "set" => !["local", "constraints", "transaction"].contains(&self.second.as_str()),
+            verb => ["reset", "discard", "listen", "unlisten", "prepare", "deallocate"].contains(&verb),
+        }
     }
 
     /// Take note of the first of `tokens`; how many were used.
@@ -217,6 +226,21 @@ fn locking_clause(tokens: &[Token<'_>]) -> usize {
         used += 2;
     }
     used
+}
+
+/// Where each statement of a script begins.
+#[must_use]
+pub fn statements(script: &str) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut fresh = true;
+    for token in (Lexer { sql: script, at: 0 }) {
+        if token.text == ";" {
+            fresh = true;
+        } else if std::mem::take(&mut fresh) {
+            starts.push(token.start);
+        }
+    }
+    starts
 }
 
 /// The statement with its locking clauses blanked out, for a transaction that may not lock.
@@ -441,6 +465,20 @@ mod tests {
         let sql = "select $1, '$2', \"$3\", $$ $4 $$, a$5, $12 -- $6";
         let found: Vec<_> = Facts::of(sql).parameters.iter().map(|(_, number)| *number).collect();
         assert_eq!(found, [1, 12]);
+    }
+
+    #[test]
+    fn a_script_is_split_at_its_semicolons() {
+        let script = "create table a (); -- x;\n;;\ninsert into a values (';') ;\n\n  select $$;$$";
+        let starts: Vec<&str> = statements(script).iter().map(|at| &script[*at..*at + 6]).collect();
+        assert_eq!(starts, ["create", "insert", "select"]);
+    }
+
+    #[test]
+    fn settings_of_a_transaction_are_no_settings_of_the_session() {
+        assert!(Facts::of("set search_path = x").sets_session());
+        assert!(Facts::of("reset all").sets_session());
+        assert!(!Facts::of("set local search_path = x").sets_session());
     }
 
     #[test]

@@ -327,7 +327,10 @@ impl App {
             Some(value) => Some(Needs::from_toml(value, target.folder())?),
             None => None,
         };
-        let declared = header.map(|h| h.needs.clone().unwrap_or_else(Needs::nothing));
+        // A run that finds out what it needs is held to nothing but the target.
+        let declared = header
+            .filter(|_| !source.record_needs)
+            .map(|h| h.needs.clone().unwrap_or_else(Needs::nothing));
         let policy = Policy::new(declared, narrowed)
             .based_at(&self.folder)
             .target_name(target.name());

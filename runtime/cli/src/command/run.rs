@@ -8,7 +8,7 @@ use crate::cli::Run;
 /// Run a runbook.
 pub fn run(app: &App, args: &Run) -> Result<u8> {
     let runbook = app.load(&args.file)?;
-    super::check::before_run(app, &runbook)?;
+    super::check::before_run(app, &runbook, args.record_needs)?;
     let params = app.params(&runbook, args)?;
     let mut source = Source::runbook(runbook, params);
     source.record_needs = args.record_needs;

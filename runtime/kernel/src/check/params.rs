@@ -7,6 +7,7 @@ use rhai::Expr;
 use super::facts::Facts;
 use super::file::{File, HeaderState, Role};
 use super::finding::Report;
+use crate::value::closest;
 
 pub fn check(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
     match file.header {
@@ -69,6 +70,10 @@ fn unused(file: &File<'_, '_, '_>, report: &mut Report<'_>) {
                 .map(String::as_str)
                 .filter(|name| names.contains(*name)),
         );
+    }
+    // A name that is misspelled is not one that nobody reads.
+    for (name, _) in &file.facts.params.names {
+        used.extend(closest(name, header.params.keys().map(String::as_str)));
     }
     for (name, spec) in &header.params {
         if !used.contains(name.as_str()) {

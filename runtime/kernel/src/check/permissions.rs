@@ -161,7 +161,7 @@ fn unused(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
                 )
                 .nearest(name, file.catalog.capabilities(), || {
                     let known: Vec<&str> = file.catalog.capabilities().collect();
-                    format!("there are {}", known.join(", "))
+                    format!("capabilities are {}", known.join(", "))
                 });
         } else if complete && !used.contains(name) {
             report

@@ -96,7 +96,9 @@ fn resolve(source: Option<&str>, path: &str) -> Result<PathBuf, Error> {
         .hint("put shared modules below the runbooks, for example `import \"lib/team\"`"));
     }
     let folder = source.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
-    let mut file = folder.join(relative);
+    // Without its `./`, or a file that imports itself would get an ever longer name.
+    let mut file = folder.to_owned();
+    file.extend(relative.components().filter(|part| matches!(part, Component::Normal(_))));
     if file.extension().is_none_or(|extension| extension != "rhai") {
         file.as_mut_os_string().push(".rhai");
     }

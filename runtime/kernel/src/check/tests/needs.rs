@@ -83,6 +83,9 @@ print(f.call() + inside() + ask("?", #{ param: "asked" }));
         "runbook(#{ params: #{ a: #{ type: \"string\", default: \"\" } } });\nlet f = || params;\nprint(f.call());",
     );
     expect("print(params.x); //~ undeclared-param: x");
+    expect(
+        "runbook(#{ params: #{ keep: #{ type: \"string\", default: \"\" } } });\nprint(params.kep); //~ undeclared-param: kep",
+    );
     says(
         "runbook(#{ params: #{ keep: #{ type: \"string\", default: \"\" } } });\nprint(params.kep);",
         "undeclared-param",

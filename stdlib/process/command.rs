@@ -1,0 +1,143 @@
+//! A program with its arguments, as scripts write it: `["rsync", "-a", source, "host:/srv"]`.
+
+use std::fmt;
+
+use ccrun_kernel::rhai::{Array, Dynamic};
+use ccrun_kernel::secret::{Redactor, Secret};
+use ccrun_kernel::value::{Duration, Size, Timestamp};
+use ccrun_kernel::{Error, FromArg, Mismatch, Result};
+
+use crate::files::{folder_of_run, resolve};
+
+/// A program and its arguments. No shell reads it.
+#[derive(Debug, Clone)]
+pub struct CommandLine {
+    words: Vec<String>,
+    /// The position of a secret among them.
+    secret: Option<usize>,
+}
+
+impl CommandLine {
+    /// The program as it is written.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// The arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// The permission's resource: the name of the program, or its absolute path where the script gives
+    /// a path.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        let program = self.program();
+        if !program.contains('/') {
+            return program.to_owned();
+        }
+        let folder = folder_of_run().unwrap_or_else(|_| "/".into());
+        resolve(program, &folder, true).map_or_else(|_| program.to_owned(), |p| p.display().to_string())
+    }
+
+    /// Refuse arguments that would show a secret to everyone on the machine, by the process list.
+    ///
+    /// # Errors
+    /// `sh.secret_argument`
+    pub fn check(&self, redactor: &Redactor) -> Result<()> {
+        let holds_known = |word: &String| redactor.redact(word) != word.as_str();
+        match self.secret.or_else(|| self.words.iter().position(holds_known)) {
+            None => Ok(()),
+            Some(position) => Err(Error::new(
+                "sh.secret_argument",
+                format!(
+                    "argument {position} of `{}` is a secret: arguments are visible to everyone on the machine (`ps`)",
+                    self.program()
+                ),
+            )
+            .hint("hand it over with `#{ env: #{ NAME: … } }` or `#{ stdin: … }`; most programs also read a file")),
+        }
+    }
+}
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, word) in self.words.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            match self.secret == Some(index) {
+                true => f.write_str("‹secret›")?,
+                false => f.write_str(&quote(word))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromArg for CommandLine {
+    fn type_name() -> String {
+        "array".into()
+    }
+
+    fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
+        if value.is_string() {
+            return Err(Mismatch::Value(
+                "a command is an array, [\"program\", \"argument\"]; a line for the shell goes to `sh::script`".into(),
+            ));
+        }
+        let mismatch = Mismatch::of::<Self>(&value);
+        let items = value.try_cast::<Array>().ok_or(mismatch)?;
+        let mut secret = None;
+        let mut words = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            if item.is::<Secret>() {
+                secret = secret.or(Some(index));
+                words.push(String::new());
+                continue;
+            }
+            words.push(word(item).map_err(|m| m.inside(format!("[{index}]")))?);
+        }
+        match words.first() {
+            None => Err(Mismatch::Value("a command has at least its program: [\"program\"]".into())),
+            Some(program) if program.is_empty() && secret != Some(0) => {
+                Err(Mismatch::Value("the name of the program is empty".into()))
+            }
+            Some(_) => Ok(Self { words, secret }),
+        }
+    }
+}
+
+/// The text of an argument, where it is plain what that is.
+pub fn word(value: Dynamic) -> Result<String, Mismatch> {
+    fn text<T: ToString + Clone + 'static>(value: &Dynamic) -> Option<String> {
+        value.read_lock::<T>().map(|value| value.to_string())
+    }
+    let text = if value.is_string() {
+        String::from_arg(value)?
+    } else if value.is_int() || value.is_bool() || value.is_float() || value.is_decimal() || value.is_char() {
+        value.to_string()
+    } else if let Some(size) = value.read_lock::<Size>() {
+        size.bytes().to_string()
+    } else if let Some(text) = text::<Duration>(&value).or_else(|| text::<Timestamp>(&value)) {
+        text
+    } else {
+        return Err(Mismatch::of::<String>(&value));
+    };
+    match text.contains('\0') {
+        true => Err(Mismatch::Value("an argument has no NUL character in it".into())),
+        false => Ok(text),
+    }
+}
+
+/// A word as a shell reads it back.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

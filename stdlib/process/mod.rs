@@ -1,0 +1,17 @@
+//! Programs, for every namespace that starts some: found, started in a process group of their own,
+//! captured within bounds, and ended with their children when nobody waits for them any more.
+
+mod capture;
+mod client;
+mod command;
+mod environment;
+mod finished;
+mod running;
+mod signal;
+
+pub use capture::Capture;
+pub use client::{Launch, Processes, program_in_path};
+pub use command::{CommandLine, quote};
+pub use environment::Environment;
+pub use finished::Finished;
+pub use running::{Output, Running};
