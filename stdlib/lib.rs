@@ -16,7 +16,7 @@ use ccrun_kernel::config::Target;
 /// Every namespace.
 #[must_use]
 pub fn namespaces() -> Vec<Namespace> {
-    vec![]
+    vec![fs::namespace()]
 }
 
 /// The library modules that scripts import as `std/NAME`.

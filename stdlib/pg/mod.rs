@@ -1,0 +1,56 @@
+//! Postgres: queries, changes, transactions, with typed parameters and values.
+//!
+//! A *query* (`query`, `one`, `value`, `each_row`) only asks and cannot change anything, whatever its
+//! SQL says; a *change* (`execute`, `execute_returning`, `script`) is planned in a dry run, confirmed,
+//! recorded. `db.transaction(|tx| …)` holds both.
+
+mod bind;
+mod client;
+mod connect;
+mod database;
+mod decode;
+mod errors;
+mod pool;
+mod portable;
+mod session;
+mod sql;
+mod statement;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use ccrun_kernel::{Namespace, primitives};
+
+pub use database::Database;
+pub use transaction::Transaction;
+
+/// Registers the namespace.
+#[must_use]
+pub fn namespace() -> Namespace {
+    Namespace::new("pg", "Postgres: queries, changes and transactions, with typed values.")
+        .target_key("postgres")
+        .object::<Database>()
+        .object::<Transaction>()
+        .primitives(primitives![
+            database::connect,
+            Database::query,
+            Database::one,
+            Database::value,
+            Database::each_row,
+            Database::execute,
+            Database::execute_returning,
+            Database::script,
+            Database::transaction,
+            Database::name,
+            Database::host,
+            Database::port,
+            Database::user,
+            Transaction::query,
+            Transaction::one,
+            Transaction::value,
+            Transaction::execute,
+            Transaction::execute_returning,
+            Transaction::savepoint,
+        ])
+}
