@@ -5,7 +5,10 @@
 
 pub mod files;
 pub mod fs;
+pub mod process;
+pub mod pg;
 pub mod secret;
+pub mod sh;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use ccrun_kernel::config::Target;
 /// Every namespace.
 #[must_use]
 pub fn namespaces() -> Vec<Namespace> {
-    vec![fs::namespace()]
+    vec![fs::namespace(), pg::namespace()]
 }
 
 /// The library modules that scripts import as `std/NAME`.

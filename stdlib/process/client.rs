@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the client that processes come from")]
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
@@ -47,6 +47,26 @@ pub struct Launch<'a> {
 }
 
 impl Processes {
+    /// A file with a text for a shell, which goes when the returned path is dropped.
+    ///
+    /// # Errors
+    /// `sh.no_script_file` where there is no room for it; `read_only` where nothing may change.
+    pub fn script_file(&self, text: &str) -> Result<tempfile::TempPath> {
+        if self.read_only {
+            return Err(Error::new("read_only", "refused to run a script: only reading is allowed here"));
+        }
+        let make = || {
+            let mut file = tempfile::Builder::new().prefix("ccrun-").suffix(".sh").tempfile()?;
+            file.write_all(text.as_bytes())?;
+            Ok(file.into_temp_path())
+        };
+        make().map_err(|error: io::Error| {
+            let folder = std::env::temp_dir();
+            Error::new("sh.no_script_file", format!("can't write the script into {}: {error}", folder.display()))
+                .hint("look at the space there (`df -h`), or set `TMPDIR` to another folder")
+        })
+    }
+
     /// Start a program.
     ///
     /// # Errors

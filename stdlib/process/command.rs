@@ -18,6 +18,31 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
+    /// A command that ccrun itself makes.
+    #[must_use]
+    pub fn new(words: Vec<String>) -> Self {
+        Self { words, secret: None }
+    }
+
+    /// The same with what a script adds.
+    ///
+    /// # Errors
+    /// `argument.type` for what has no plain text.
+    pub fn with_arguments(mut self, arguments: Array) -> Result<Self> {
+        for argument in arguments {
+            if argument.is::<Secret>() {
+                self.secret = self.secret.or(Some(self.words.len()));
+                self.words.push(String::new());
+                continue;
+            }
+            let text = word(argument).map_err(|mismatch| {
+                Error::new("argument.type", format!("an argument of `{}`: {mismatch}", self.program()))
+            })?;
+            self.words.push(text);
+        }
+        Ok(self)
+    }
+
     /// The program as it is written.
     #[must_use]
     pub fn program(&self) -> &str {
@@ -111,6 +136,9 @@ impl FromArg for CommandLine {
 }
 
 /// The text of an argument, where it is plain what that is.
+///
+/// # Errors
+/// What does not fit.
 pub fn word(value: Dynamic) -> Result<String, Mismatch> {
     fn text<T: ToString + Clone + 'static>(value: &Dynamic) -> Option<String> {
         value.read_lock::<T>().map(|value| value.to_string())

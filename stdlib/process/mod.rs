@@ -11,7 +11,7 @@ mod signal;
 
 pub use capture::Capture;
 pub use client::{Launch, Processes, program_in_path};
-pub use command::{CommandLine, quote};
+pub use command::{CommandLine, quote, word};
 pub use environment::Environment;
 pub use finished::Finished;
 pub use running::{Output, Running};

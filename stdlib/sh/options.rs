@@ -12,32 +12,32 @@ use crate::process::{Capture, CommandLine, Environment, Finished, Launch, Proces
 #[derive(Clone, Options)]
 pub struct RunOptions {
     /// The directory it is started in; without it, the run's working folder.
-    cwd: Option<FilePath>,
+    pub(super) cwd: Option<FilePath>,
     /// Variables of its environment, beside the few that it inherits; `()` takes one away. Secrets are
     /// welcome here.
-    env: Option<Environment>,
+    pub(super) env: Option<Environment>,
     /// What it reads from standard input; nothing without it. Secrets are welcome here.
-    stdin: Option<Content>,
+    pub(super) stdin: Option<Content>,
     /// How long it may run.
-    timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     /// Fail (`sh.failed`) unless it exits with status 0.
     #[option(default = "true")]
-    check: bool,
+    pub(super) check: bool,
     /// Put standard error into `stdout`, in the order it is written.
     #[option(default = "false")]
-    merge: bool,
+    pub(super) merge: bool,
     /// How much of each stream is kept: the first and the last half of it.
     #[option(default = "8MiB")]
-    max_output: Size,
+    pub(super) max_output: Size,
     /// Leave out the newlines at the end of the output, as `$(…)` does in a shell.
     #[option(default = "true")]
-    trim: bool,
+    pub(super) trim: bool,
     /// Give `stdout` as a blob, as it is.
     #[option(default = "false")]
-    binary: bool,
+    pub(super) binary: bool,
     /// Tell each line to the operator while the program runs.
     #[option(default = "false")]
-    echo: bool,
+    pub(super) echo: bool,
 }
 
 /// More than this is not kept of a stream: a script's string holds no more.

@@ -2,7 +2,7 @@
 
 use ccrun_kernel::effect::Effect;
 use ccrun_kernel::rhai::{Dynamic, Map};
-use ccrun_kernel::{Cx, Preview, Result, primitive};
+use ccrun_kernel::{Cx, Error, Preview, Result, primitive};
 
 use super::options::RunOptions;
 use crate::process::{self, CommandLine, program_in_path};
@@ -87,7 +87,12 @@ fn quote(words: Dynamic) -> Result<String> {
         true => words.into_typed_array::<Dynamic>().unwrap_or_default(),
         false => vec![words],
     };
-    let quoted: Result<Vec<String>> =
-        items.into_iter().map(|item| process::word(item).map(|text| process::quote(&text))).collect();
+    let quoted: Result<Vec<String>> = items
+        .into_iter()
+        .map(|item| match process::word(item) {
+            Ok(text) => Ok(process::quote(&text)),
+            Err(mismatch) => Err(Error::new("argument.type", format!("`words` of sh::quote: {mismatch}"))),
+        })
+        .collect();
     Ok(quoted?.join(" "))
 }

@@ -203,11 +203,6 @@ impl App {
         self.with(Common { dry_run: true, confirm: false, ..self.common.clone() })
     }
 
-    /// The same application, changing nothing and saying little.
-    pub fn dry_quiet(&self) -> Result<Self> {
-        self.with(Common { dry_run: true, confirm: false, quiet: true, verbose: false, ..self.common.clone() })
-    }
-
     /// Read the runbook that `file` means: a path, or a name from the runbook path.
     pub fn load(&self, file: &Path) -> Result<Runbook> {
         self.load_at(&self.locate(file))

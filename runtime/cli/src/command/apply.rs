@@ -30,7 +30,7 @@ pub fn apply(app: &App, file: &Path) -> Result<u8> {
     render::remark("looking whether the world is as it was when the plan was made");
     let mut source = Source::runbook(runbook.clone(), params.clone());
     source.journaled = false;
-    let (status, now) = plan::make(&app.dry_quiet()?, source)?;
+    let (status, now) = plan::make(&app.dry()?, source, false)?;
     if status != 0 {
         return Err(drift("the runbook can't be planned any more".to_owned()));
     }

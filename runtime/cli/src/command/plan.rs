@@ -50,8 +50,7 @@ pub fn plan(app: &App, args: &RunArgs, out: Option<&Path>) -> Result<u8> {
     let app = app.dry()?;
     let runbook = app.load(&args.file)?;
     let params = app.params(&runbook, args)?;
-    let made = make(&app, Source::runbook(runbook, params))?;
-    let (status, plan) = made;
+    let (status, plan) = make(&app, Source::runbook(runbook, params), true)?;
     if status != 0 {
         return Ok(status);
     }
@@ -67,11 +66,11 @@ pub fn plan(app: &App, args: &RunArgs, out: Option<&Path>) -> Result<u8> {
 }
 
 /// Run the runbook dry. Returns its exit status and the plan.
-pub fn make(app: &App, source: Source) -> Result<(u8, SavedPlan)> {
+pub fn make(app: &App, source: Source, heard: bool) -> Result<(u8, SavedPlan)> {
     let runbook = source.runbook.path.display().to_string();
     let text = source.runbook.source.clone();
     let params = super::record::params(&source);
-    let prepared = app.prepare(source)?;
+    let prepared = if heard { app.prepare(source)? } else { app.prepare_silent(source)? };
     let (status, run) = run::on_script_thread(|| prepared.execute_for_plan(app))??;
     let plan = SavedPlan {
         format: FORMAT,

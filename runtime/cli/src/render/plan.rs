@@ -19,6 +19,13 @@ pub fn change(change: &PlannedChange) -> String {
     let mut line = |label: &str, value: &str| {
         text.push_str(&format!("\n       {} {value}", style(label).dim()));
     };
+    let place = change.location.as_ref().map(ToString::to_string);
+    match (&change.step, place) {
+        (Some(step), Some(place)) => line("in step", &format!("{step} ({place})")),
+        (Some(step), None) => line("in step", step),
+        (None, Some(place)) => line("at", &place),
+        (None, None) => {}
+    }
     if !change.preview.summary.is_empty() {
         line("", &change.preview.summary);
     }
