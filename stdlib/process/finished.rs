@@ -67,7 +67,7 @@ impl Finished {
             ),
         };
         let message = format!("`{shown}` {how} after {}", self.elapsed());
-        Err(self.explain("sh.failed", message).hint(hint).code(self.code().to_string()))
+        Err(self.explain("sh.failed", &message).hint(hint).code(self.code().to_string()))
     }
 
     /// How long it ran, to the millisecond.
@@ -77,14 +77,14 @@ impl Finished {
     }
 
     /// An error with what the program said last.
-    pub(super) fn explain(&self, kind: &str, message: String) -> Error {
+    pub(super) fn explain(&self, kind: &str, message: &str) -> Error {
         let mut said = self.stderr.last_lines(5);
         if said.is_empty() {
             said = self.stdout.last_lines(5);
         }
         let said: String = said.iter().map(|line| format!("\n    {line}")).collect();
         let tail = |capture: &Capture| capture.last_lines(50).join("\n");
-        Error::new(kind, message + &said)
+        Error::new(kind, format!("{message}{said}"))
             .detail("status", self.code())
             .detail("signal", self.signal())
             .detail("stdout", tail(&self.stdout))

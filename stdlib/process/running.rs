@@ -110,7 +110,7 @@ impl Running {
                     let elapsed = ccrun_kernel::value::Duration::from(until - self.started);
                     let finished = self.collect(None).await;
                     let message = format!("`{shown}` did not end within {elapsed}");
-                    return Err(finished.explain("sh.timeout", message).retryable().hint(
+                    return Err(finished.explain("sh.timeout", &message).retryable().hint(
                         "it was ended (SIGTERM, then SIGKILL); give it a longer `timeout`, or find out what it waits for",
                     ));
                 }
@@ -244,7 +244,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         if let (Some(child), Some(id)) = (self.child.take(), self.id) {
             // Sent here and now: the task may come too late when ccrun itself ends.
-            drop(kill_process_group(id, Signal::TERM));
+            let _ = kill_process_group(id, Signal::TERM);
             self.runtime.spawn(end(child, Kill(id)));
         }
     }
@@ -252,7 +252,7 @@ impl Drop for Group {
 
 /// Ask the whole group to end, and kill what is left of it after a grace.
 async fn end(mut child: Child, kill: Kill) {
-    drop(kill_process_group(kill.0, Signal::TERM));
+    let _ = kill_process_group(kill.0, Signal::TERM);
     let gone = async {
         drop(child.wait().await);
         // Nobody tells when a process ends that is not one's own child.
@@ -272,6 +272,6 @@ struct Kill(Pid);
 
 impl Drop for Kill {
     fn drop(&mut self) {
-        drop(kill_process_group(self.0, Signal::KILL));
+        let _ = kill_process_group(self.0, Signal::KILL);
     }
 }

@@ -1,18 +1,116 @@
-//! PLACEHOLDER until the real sources land.
-#![allow(missing_docs)]
-use std::path::Path;
+//! Where secrets come from: the environment, a `.env` file, an age-encrypted file, Docker secrets,
+//! HashiCorp Vault.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "sources are opened by the host, before any script runs; scripts reach them only through the wrapper"
+)]
+
+mod age_file;
+mod docker;
+mod dotenv;
+mod environment;
+mod vault;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use ccrun_kernel::{Error, Result};
+
 use ccrun_kernel::secret::SecretSource;
-#[derive(Default, serde::Deserialize)]
-pub struct SecretsConfig {}
-pub fn sources(_: &SecretsConfig, _: &Path) -> Result<(Vec<Arc<dyn SecretSource>>, Vec<String>)> { Ok((vec![], vec![])) }
-pub struct AgeFile;
-impl AgeFile {
-    pub fn set(&mut self, _: &str, _: &str) -> Result<()> { Err(Error::new("x", "x")) }
-    pub fn generate(&mut self, _: &str, _: usize) -> Result<()> { Err(Error::new("x", "x")) }
-    pub fn names(&self) -> Result<Vec<String>> { Ok(vec![]) }
-    pub fn get(&self, _: &str) -> Result<String> { Err(Error::new("x", "x")) }
-    pub fn path(&self) -> &Path { Path::new("secrets.age") }
+use ccrun_kernel::value::closest;
+use ccrun_kernel::{Error, Result};
+use serde::Deserialize;
+
+pub use age_file::{AgeConfig, AgeFile};
+pub use vault::VaultConfig;
+
+use docker::DockerSecrets;
+use dotenv::EnvFile;
+use environment::Environment;
+use vault::Vault;
+
+/// `[target.X.secrets]` in ccrun.toml.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretsConfig {
+    /// The order in which the sources are asked: `environment`, `env_file`, `age`, `docker`, `vault`.
+    pub order: Option<Vec<String>>,
+    /// The `.env` file; `.env` beside ccrun.toml by default.
+    pub env_file: Option<PathBuf>,
+    /// The age-encrypted file.
+    pub age: AgeConfig,
+    /// The folder of Docker secrets; `/run/secrets` by default.
+    pub docker_dir: Option<PathBuf>,
+    /// HashiCorp Vault.
+    pub vault: Option<VaultConfig>,
 }
-pub fn open_age_file(_: &SecretsConfig, _: &Path) -> Result<AgeFile> { Ok(AgeFile) }
+
+/// The names of the sources, in their default order.
+const SOURCES: [&str; 5] = ["environment", "env_file", "age", "docker", "vault"];
+
+/// The sources of a target, in order, and what the operator should know about them.
+///
+/// # Errors
+/// `secret.config` for an unknown source, and what a file that is named and can't be used says.
+pub fn sources(
+    config: &SecretsConfig,
+    base: &Path,
+) -> Result<(Vec<Arc<dyn SecretSource>>, Vec<String>)> {
+    let order: Vec<&str> = match &config.order {
+        Some(order) => order.iter().map(String::as_str).collect(),
+        None => SOURCES.to_vec(),
+    };
+    let mut sources: Vec<Arc<dyn SecretSource>> = Vec::new();
+    let mut warnings = Vec::new();
+    for name in order {
+        match name {
+            "environment" => sources.push(Arc::new(Environment)),
+            "env_file" => {
+                let path = base.join(config.env_file.as_deref().unwrap_or(Path::new(".env")));
+                if let Some(file) = EnvFile::open(&path)? {
+                    warnings.extend(file.warning());
+                    sources.push(Arc::new(file));
+                } else if config.env_file.is_some() {
+                    return Err(Error::new(
+                        "secret.config",
+                        format!("{} is not there", path.display()),
+                    )
+                    .hint("`env_file` in [target.X.secrets] names it"));
+                }
+            }
+            "age" => {
+                let file = AgeFile::new(&config.age, base);
+                if file.exists() {
+                    sources.push(Arc::new(file));
+                }
+            }
+            "docker" => {
+                let folder =
+                    config.docker_dir.clone().unwrap_or_else(|| PathBuf::from("/run/secrets"));
+                if folder.is_dir() {
+                    sources.push(Arc::new(DockerSecrets::new(folder)));
+                }
+            }
+            "vault" => {
+                if let Some(vault) = &config.vault {
+                    sources.push(Arc::new(Vault::new(vault.clone())?));
+                }
+            }
+            other => {
+                let error =
+                    Error::new("secret.config", format!("there is no secret source `{other}`"));
+                return Err(match closest(other, SOURCES) {
+                    Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
+                    None => error.hint(format!("the sources are {}", SOURCES.join(", "))),
+                });
+            }
+        }
+    }
+    Ok((sources, warnings))
+}
+
+/// The age file of a target, for `ccrun secret`.
+///
+/// # Errors
+/// None today; reading it may fail later.
+pub fn open_age_file(config: &SecretsConfig, base: &Path) -> Result<AgeFile> {
+    Ok(AgeFile::new(&config.age, base))
+}
