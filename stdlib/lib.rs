@@ -3,6 +3,10 @@
 //! A namespace registers itself by one line in [`namespaces`]. From its folder come the functions in
 //! scripts, their documentation, static checks, dry-run behaviour, permissions and audit entries.
 
+// A primitive gets at the world through the clients that the wrapper gives it. A namespace's client
+// file, which opens them, says so by an `allow` with its reason.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod files;
 pub mod fs;
 pub mod process;

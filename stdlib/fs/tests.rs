@@ -46,7 +46,7 @@ fn outcome(records: &[Record]) -> Outcome {
 
 fn policy(folder: &Scratch, patterns: &str) -> Policy {
     let toml: toml::Table = format!("fs = [{patterns}]").parse().unwrap();
-    Policy::new(Some(Needs::from_toml(&toml.into()).unwrap().based_on(&folder.0)))
+    Policy::new(Some(Needs::from_toml(&toml.into(), &folder.0).unwrap()), None)
 }
 
 #[test]

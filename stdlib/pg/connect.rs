@@ -188,20 +188,6 @@ impl Server {
         parts.into_server()
     }
 
-    /// The server of a URL.
-    ///
-    /// # Errors
-    /// `pg.bad_url`
-    pub fn of_url(url: &str) -> Result<Self> {
-        Parts::of_url(url)?.into_server()
-    }
-
-    /// The same server, another database.
-    #[must_use]
-    pub fn with_database(&self, database: &str) -> Self {
-        Self { database: database.to_owned(), ..self.clone() }
-    }
-
     /// Where it is, for people: `localhost:5432`, `/run/postgresql (port 5432)`.
     #[must_use]
     pub fn place(&self) -> String {
@@ -246,6 +232,13 @@ impl Server {
             options = options.ssl_root_cert(file);
         }
         Ok(options)
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({} as {})", self.place(), self.user)
     }
 }
 
@@ -482,13 +475,17 @@ mod tests {
         Config::read(&file).unwrap().target(None).unwrap()
     }
 
+    fn of_url(url: &str) -> Result<Server> {
+        Parts::of_url(url)?.into_server()
+    }
+
     fn nothing(_: &str) -> Option<String> {
         None
     }
 
     #[test]
     fn a_url_says_everything() {
-        let server = Server::of_url(
+        let server = of_url(
             "postgres://ann:p%40ss%2Fword@db.example:6543/app?sslmode=require&options[search_path]=a,b&connect_timeout=3",
         )
         .unwrap();
@@ -505,12 +502,12 @@ mod tests {
 
     #[test]
     fn sockets_and_addresses() {
-        let socket = Server::of_url("postgres://ann@%2Fvar%2Frun%2Fpg/app").unwrap();
+        let socket = of_url("postgres://ann@%2Fvar%2Frun%2Fpg/app").unwrap();
         assert_eq!(socket.host, "/var/run/pg");
         let options = socket.options(None).unwrap();
         assert_eq!(options.get_socket().unwrap().to_str(), Some("/var/run/pg"));
-        assert_eq!(Server::of_url("postgres:///app?host=/tmp").unwrap().host, "/tmp");
-        let six = Server::of_url("postgres://ann@[::1]:5433/app").unwrap();
+        assert_eq!(of_url("postgres:///app?host=/tmp").unwrap().host, "/tmp");
+        let six = of_url("postgres://ann@[::1]:5433/app").unwrap();
         assert_eq!(six.host, "::1");
         assert_eq!(six.options(None).unwrap().get_host(), "[::1]");
     }
@@ -518,11 +515,11 @@ mod tests {
     #[test]
     fn a_wrong_url_does_not_show_its_password() {
         for url in ["postgres://ann:hunter2@host:port/x", "postgres://ann:hunter2@host/x?sslmod=a"] {
-            let error = Server::of_url(url).unwrap_err();
+            let error = of_url(url).unwrap_err();
             assert_eq!(error.kind(), "pg.bad_url");
             assert!(!format!("{error:?} {:?}", error.hint_text()).contains("hunter2"), "{error:?}");
         }
-        let error = Server::of_url("postgres://h/x?sslmode=requir").unwrap_err();
+        let error = of_url("postgres://h/x?sslmode=requir").unwrap_err();
         assert_eq!(error.hint_text(), Some("did you mean `require`?"));
     }
 

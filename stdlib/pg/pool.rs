@@ -210,12 +210,6 @@ impl Lease {
         &mut connection.expect("a lease has its connection until it is dropped").inner
     }
 
-    /// The server.
-    #[must_use]
-    pub fn server(&self) -> &Arc<Server> {
-        &self.pool.server
-    }
-
     /// The pool.
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool> {

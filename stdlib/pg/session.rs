@@ -125,7 +125,7 @@ impl<'c> Running<'c> {
         parameters: &[Dynamic],
     ) -> Result<Self, Failure> {
         if parameters.is_empty() {
-            let rows = sqlx::query(AssertSqlSafe(Arc::clone(&sql))).fetch_many(connection);
+            let rows = connection.fetch_many(sqlx::query(AssertSqlSafe(Arc::clone(&sql))));
             return Ok(Self { rows, sql, casts: Vec::new(), shape: None });
         }
         let mut sql = sql;
@@ -137,7 +137,7 @@ impl<'c> Running<'c> {
             arguments = prepare(connection, &sql, parameters, &mut no_more).await?;
         }
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&sql)), arguments);
-        let rows = query.fetch_many(connection);
+        let rows = connection.fetch_many(query);
         Ok(Self { rows, sql, casts, shape: None })
     }
 

@@ -9,7 +9,9 @@ use ccrun_kernel::testing::{Scratch, TestRun};
 use ccrun_kernel::{Primitive, PrimitiveKind, Registry};
 
 fn primitives() -> Vec<Arc<Primitive>> {
-    Registry::new(ccrun_stdlib::namespaces()).primitives().to_vec()
+    Registry::new(ccrun_stdlib::namespaces())
+        .primitives()
+        .to_vec()
 }
 
 fn complain(what: &str, complaints: &[String]) {
@@ -59,7 +61,11 @@ fn every_example_runs() {
             let folder = Scratch::new();
             let run = TestRun::new(&folder.0, ccrun_stdlib::namespaces());
             if let (Err(error), _) = run.eval(&example.code) {
-                complaints.push(format!("  {}: {error:?}\n{}", primitive.path(), example.code));
+                complaints.push(format!(
+                    "  {}: {error:?}\n{}",
+                    primitive.path(),
+                    example.code
+                ));
             }
         }
     }
@@ -72,15 +78,25 @@ fn examples_and_library_modules_have_no_mistakes() {
     let modules = ccrun_stdlib::modules();
     let checker = Checker::new(&registry, &modules);
     let examples = registry.primitives().iter().flat_map(|primitive| {
-        primitive.doc.examples.iter().map(|example| (primitive.path(), example.code.clone()))
+        primitive
+            .doc
+            .examples
+            .iter()
+            .map(|example| (primitive.path(), example.code.clone()))
     });
-    let library = modules.iter().map(|(name, text)| (format!("std/{name}"), (*text).to_owned()));
+    let library = modules
+        .iter()
+        .map(|(name, text)| (format!("std/{name}"), (*text).to_owned()));
     let complaints: Vec<String> = examples
         .chain(library)
         .flat_map(|(name, text)| {
             let findings = checker.check_text(&name, &text);
-            let errors = findings.into_iter().filter(|f| f.severity == Severity::Error);
-            errors.map(|f| format!("  {}: {}", f.location, f.message)).collect::<Vec<_>>()
+            let errors = findings
+                .into_iter()
+                .filter(|f| f.severity == Severity::Error);
+            errors
+                .map(|f| format!("  {}: {}", f.location, f.message))
+                .collect::<Vec<_>>()
         })
         .collect();
     complain("examples that do not check", &complaints);

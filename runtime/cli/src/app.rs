@@ -7,7 +7,7 @@ use ccrun_kernel::config::Config;
 use ccrun_kernel::journal::{Journal, RunFilter};
 use ccrun_kernel::permission::{Needs, Policy};
 use ccrun_kernel::run::{Limits, Mode, Modules, Resume, RunId, RunJournal, RunSpec};
-use ccrun_kernel::runbook::{self, Runbook, params};
+use ccrun_kernel::runbook::{self, Runbook};
 use ccrun_kernel::scope::Cancel;
 use ccrun_kernel::secret::{Redactor, SecretStore};
 use ccrun_kernel::value::Duration;
@@ -86,7 +86,11 @@ impl Source {
             doc: String::new(),
             summary: String::new(),
         };
-        Self { brief: true, journaled: false, ..Self::runbook(runbook, rhai::Map::new()) }
+        Self {
+            brief: true,
+            journaled: false,
+            ..Self::runbook(runbook, rhai::Map::new())
+        }
     }
 }
 
@@ -171,15 +175,25 @@ impl App {
                 .flatten()
                 .filter_map(|item| item.as_str().map(str::to_owned))
                 .collect(),
-            other => other.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
+            other => other
+                .as_str()
+                .map(str::to_owned)
+                .into_iter()
+                .collect::<Vec<_>>(),
         });
         let folders = configured.unwrap_or_else(|| vec!["runbooks".to_owned()]);
-        folders.into_iter().map(|folder| self.config.folder.join(folder)).collect()
+        folders
+            .into_iter()
+            .map(|folder| self.config.folder.join(folder))
+            .collect()
     }
 
     /// The runbooks that can be run by name, sorted.
     pub fn runbooks(&self) -> Vec<Entry> {
-        self.runbook_path().iter().flat_map(|root| self.runbooks_in(root)).collect()
+        self.runbook_path()
+            .iter()
+            .flat_map(|root| self.runbooks_in(root))
+            .collect()
     }
 
     /// The runbooks of one folder, sorted.
@@ -200,7 +214,11 @@ impl App {
 
     /// The same application, changing nothing.
     pub fn dry(&self) -> Result<Self> {
-        self.with(Common { dry_run: true, confirm: false, ..self.common.clone() })
+        self.with(Common {
+            dry_run: true,
+            confirm: false,
+            ..self.common.clone()
+        })
     }
 
     /// Read the runbook that `file` means: a path, or a name from the runbook path.
@@ -238,10 +256,11 @@ impl App {
                 .chain(COMMANDS.iter().map(|c| (*c).to_owned()))
                 .collect();
             match ccrun_kernel::value::closest(&name, names.iter().map(String::as_str)) {
-                Some(nearest) => {
-                    Error::new("runbook.not_found", format!("there is no runbook or command `{name}`"))
-                        .hint(format!("did you mean `ccrun {nearest}`?"))
-                }
+                Some(nearest) => Error::new(
+                    "runbook.not_found",
+                    format!("there is no runbook or command `{name}`"),
+                )
+                .hint(format!("did you mean `ccrun {nearest}`?")),
                 None => error,
             }
         })
@@ -330,7 +349,10 @@ impl App {
             .based_at(&self.folder)
             .target_name(target.name());
         let mut limits = Limits::default();
-        if let Some(operations) = header.and_then(|h| h.limits.as_ref()).and_then(|l| l.operations) {
+        if let Some(operations) = header
+            .and_then(|h| h.limits.as_ref())
+            .and_then(|l| l.operations)
+        {
             limits.operations = operations;
         }
         let journal = if source.journaled {
@@ -372,7 +394,9 @@ impl App {
         redactor: &Redactor,
     ) -> Result<SecretStore> {
         use ccrun_stdlib::secret::source;
-        let config = target.section::<source::SecretsConfig>("secrets")?.unwrap_or_default();
+        let config = target
+            .section::<source::SecretsConfig>("secrets")?
+            .unwrap_or_default();
         let (sources, warnings) = source::sources(&config, target.folder())?;
         for warning in warnings {
             crate::render::remark(&format!("warning: {warning}"));
@@ -396,7 +420,9 @@ const COMMANDS: [&str; 14] = [
 ];
 
 fn collect(root: &Path, folder: &Path, entries: &mut Vec<Entry>) {
-    let Ok(listing) = std::fs::read_dir(folder) else { return };
+    let Ok(listing) = std::fs::read_dir(folder) else {
+        return;
+    };
     for item in listing.flatten() {
         let path = item.path();
         let hidden = item.file_name().to_string_lossy().starts_with('.');
@@ -405,7 +431,10 @@ fn collect(root: &Path, folder: &Path, entries: &mut Vec<Entry>) {
         }
         if path.is_dir() {
             collect(root, &path, entries);
-        } else if path.extension().is_some_and(|extension| extension == "rhai") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rhai")
+        {
             let name = path.strip_prefix(root).unwrap_or(&path).with_extension("");
             entries.push(Entry {
                 name: name.display().to_string(),
@@ -415,6 +444,3 @@ fn collect(root: &Path, folder: &Path, entries: &mut Vec<Entry>) {
         }
     }
 }
-
-/// The parameters of a runbook with what is known about them.
-pub type Specs = indexmap::IndexMap<String, params::ParamSpec>;

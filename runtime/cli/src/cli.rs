@@ -266,7 +266,9 @@ pub enum Secret {
 /// Parse the command line. `ccrun FILE …` means `ccrun run FILE …`.
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let cli = Cli::try_parse_from(&arguments)?;
-    let Some(Command::Runbook(rest)) = &cli.command else { return Ok(cli) };
+    let Some(Command::Runbook(rest)) = &cli.command else {
+        return Ok(cli);
+    };
     let mut arguments = arguments.clone();
     arguments.insert(arguments.len() - rest.len(), "run".into());
     Cli::try_parse_from(arguments)
@@ -289,7 +291,9 @@ mod tests {
         ] {
             let cli = parsed(line);
             assert!(cli.common.dry_run, "{line}");
-            let Some(Command::Run(run)) = cli.command else { panic!("{line}") };
+            let Some(Command::Run(run)) = cli.command else {
+                panic!("{line}")
+            };
             assert_eq!(run.file, PathBuf::from("a.rhai"));
             assert_eq!(run.params, ["x=1"]);
         }

@@ -6,10 +6,16 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Cancel `cancel` at the first SIGINT, SIGTERM or SIGHUP; leave at once at the second, unless the
 /// first was dealt with and `cancel` reset.
 pub fn watch(handle: &tokio::runtime::Handle, cancel: Cancel) {
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ] {
         let cancel = cancel.clone();
         handle.spawn(async move {
-            let Ok(mut signals) = signal(kind) else { return };
+            let Ok(mut signals) = signal(kind) else {
+                return;
+            };
             while signals.recv().await.is_some() {
                 if cancel.is_cancelled() {
                     // The journal holds every completed step already: nothing is lost by leaving.

@@ -35,7 +35,12 @@ impl Access {
         secrets: SecretStore,
         folder: Arc<std::path::Path>,
     ) -> Self {
-        Self { read_only, target, secrets, folder }
+        Self {
+            read_only,
+            target,
+            secrets,
+            folder,
+        }
     }
 
     /// Whether the client must refuse to write: in a dry run, and for primitives that only read.
@@ -87,7 +92,11 @@ impl Clients {
     pub async fn get<T: Client>(&self, access: &Access) -> Result<Arc<T>> {
         let slot = {
             let mut slots = self.slots.lock();
-            Arc::clone(slots.entry((TypeId::of::<T>(), access.read_only)).or_default())
+            Arc::clone(
+                slots
+                    .entry((TypeId::of::<T>(), access.read_only))
+                    .or_default(),
+            )
         };
         let open = || -> BoxFuture<'_, Result<Arc<dyn Any + Send + Sync>>> {
             Box::pin(async move {
@@ -96,6 +105,8 @@ impl Clients {
             })
         };
         let client = Arc::clone(slot.get_or_try_init(open).await?);
-        Ok(client.downcast::<T>().unwrap_or_else(|_| unreachable!("the slot is keyed by its type")))
+        Ok(client
+            .downcast::<T>()
+            .unwrap_or_else(|_| unreachable!("the slot is keyed by its type")))
     }
 }

@@ -39,9 +39,17 @@ impl Config {
     /// # Errors
     /// `config.unreadable`, `config.syntax`.
     pub fn find(from: &Path) -> Result<Self> {
-        match from.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file()) {
+        match from
+            .ancestors()
+            .map(|folder| folder.join(FILE_NAME))
+            .find(|file| file.is_file())
+        {
             Some(file) => Self::read(&file),
-            None => Ok(Self { path: None, folder: from.to_owned(), table: Table::new() }),
+            None => Ok(Self {
+                path: None,
+                folder: from.to_owned(),
+                table: Table::new(),
+            }),
         }
     }
 
@@ -51,12 +59,19 @@ impl Config {
     /// `config.unreadable`, `config.syntax`.
     pub fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).map_err(|error| {
-            Error::new("config.unreadable", format!("can't read {}: {error}", file.display()))
+            Error::new(
+                "config.unreadable",
+                format!("can't read {}: {error}", file.display()),
+            )
         })?;
         let table = text.parse::<Table>().map_err(|error| {
             Error::new(
                 "config.syntax",
-                format!("{} is not valid TOML: {}", file.display(), error.to_string().trim_end()),
+                format!(
+                    "{} is not valid TOML: {}",
+                    file.display(),
+                    error.to_string().trim_end()
+                ),
             )
         })?;
         Ok(Self {
@@ -92,7 +107,10 @@ impl Config {
                 Some(name) => Err(self.no_target(name)),
             };
         };
-        let name = match (name, self.table.get("default_target").and_then(Value::as_str)) {
+        let name = match (
+            name,
+            self.table.get("default_target").and_then(Value::as_str),
+        ) {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) if targets.len() == 1 => {
                 targets.keys().next().map_or("local", String::as_str)
@@ -118,11 +136,19 @@ impl Config {
     }
 
     fn targets(&self) -> Option<&Table> {
-        self.table.get("target").and_then(Value::as_table).filter(|table| !table.is_empty())
+        self.table
+            .get("target")
+            .and_then(Value::as_table)
+            .filter(|table| !table.is_empty())
     }
 
     fn make(&self, name: &str, table: Table) -> Target {
-        Target { name: name.to_owned(), folder: self.folder.clone(), file: self.path.clone(), table }
+        Target {
+            name: name.to_owned(),
+            folder: self.folder.clone(),
+            file: self.path.clone(),
+            table,
+        }
     }
 
     fn no_target(&self, name: &str) -> Error {
@@ -154,7 +180,10 @@ impl Target {
     /// Whether a change needs a typed confirmation.
     #[must_use]
     pub fn is_protected(&self) -> bool {
-        self.table.get("protect").and_then(Value::as_bool).unwrap_or(false)
+        self.table
+            .get("protect")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
     }
 
     /// The section `key`, if the target has one.
@@ -162,13 +191,18 @@ impl Target {
     /// # Errors
     /// `config.section` naming the key that does not fit.
     pub fn section<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let Some(value) = self.table.get(key) else {
+            return Ok(None);
+        };
         value.clone().try_into().map(Some).map_err(|error| {
             Error::new(
                 "config.section",
                 format!(
                     "{}: [target.{}] {key}: {}",
-                    self.file.as_deref().unwrap_or(Path::new(FILE_NAME)).display(),
+                    self.file
+                        .as_deref()
+                        .unwrap_or(Path::new(FILE_NAME))
+                        .display(),
                     self.name,
                     error.to_string().trim_end()
                 ),

@@ -32,7 +32,13 @@ impl Cx {
         effect_id: u64,
         location: Option<Location>,
     ) -> Self {
-        Self { scope, primitive, effect_id, location, unchanged: Arc::default() }
+        Self {
+            scope,
+            primitive,
+            effect_id,
+            location,
+            unchanged: Arc::default(),
+        }
     }
 
     /// The client of type `T`, opened for what this primitive may do.
@@ -96,7 +102,10 @@ impl Cx {
 
     /// Tell the operator something.
     pub fn log(&self, level: Level, message: impl Into<String>) {
-        self.emit(Event::Log { level, message: message.into() });
+        self.emit(Event::Log {
+            level,
+            message: message.into(),
+        });
     }
 
     /// Give a result: what goes to standard output.
@@ -142,9 +151,14 @@ impl Cx {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-            Err(Error::new("kernel.panic", format!("the work broke off: {error}")))
-        })
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| {
+                Err(Error::new(
+                    "kernel.panic",
+                    format!("the work broke off: {error}"),
+                ))
+            })
     }
 
     /// The call in the script.
@@ -201,7 +215,10 @@ impl Progress {
     /// So much is done.
     pub fn set(&mut self, done: u64) {
         self.done = done;
-        if self.shown.is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL) {
+        if self
+            .shown
+            .is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL)
+        {
             self.tell(false);
         }
     }

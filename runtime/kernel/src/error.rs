@@ -103,9 +103,10 @@ impl Error {
         let mut error = match stop {
             Stop::Interrupted => Self::new("interrupted", "interrupted"),
             Stop::Deadline(_) => Self::new("timeout", "the deadline passed"),
-            Stop::Cancelled(_) => {
-                Self::new("cancelled", "cancelled because another part of the run failed")
-            }
+            Stop::Cancelled(_) => Self::new(
+                "cancelled",
+                "cancelled because another part of the run failed",
+            ),
         };
         error.0.stop = Some(stop);
         error
@@ -268,7 +269,10 @@ impl Error {
     #[must_use]
     pub fn into_script(self, position: Position) -> Box<EvalAltResult> {
         if self.0.stop.is_some() || self.0.uncatchable {
-            return Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(self), position));
+            return Box::new(EvalAltResult::ErrorTerminated(
+                Dynamic::from(self),
+                position,
+            ));
         }
         if let Some(thrown) = self.0.thrown {
             return Box::new(EvalAltResult::ErrorRuntime(thrown.value, thrown.position));

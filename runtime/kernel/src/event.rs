@@ -402,15 +402,26 @@ impl Event {
             Self::Progress { label, .. } => text(label),
             Self::Log { message, .. } => text(message),
             Self::Output { text: output } => text(output),
-            Self::Question { text: question, choices } => {
+            Self::Question {
+                text: question,
+                choices,
+            } => {
                 text(question);
                 choices.iter_mut().for_each(text);
             }
-            Self::Answer { text: question, answer } => {
+            Self::Answer {
+                text: question,
+                answer,
+            } => {
                 text(question);
                 text(answer);
             }
-            Self::Check { name, evidence, fix, .. } => {
+            Self::Check {
+                name,
+                evidence,
+                fix,
+                ..
+            } => {
                 text(name);
                 text(evidence);
                 maybe(fix);

@@ -3,9 +3,7 @@
 
 use std::any::TypeId;
 
-use rhai::{
-    Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, Shared,
-};
+use rhai::{Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, Shared};
 
 /// What Rhai calls.
 type NativeFn = dyn for<'a, 'b, 'c> Fn(
@@ -45,8 +43,20 @@ pub fn register(
     );
     let (has_context, is_pure, is_volatile) = (true, true, true);
     let function = match first {
-        First::ByValue => RhaiFunc::Pure { func, has_context, is_pure, is_volatile },
-        First::ByReference => RhaiFunc::Method { func, has_context, is_pure, is_volatile },
+        First::ByValue => RhaiFunc::Pure {
+            func,
+            has_context,
+            is_pure,
+            is_volatile,
+        },
+        First::ByReference => RhaiFunc::Method {
+            func,
+            has_context,
+            is_pure,
+            is_volatile,
+        },
     };
-    FuncRegistration::new(name).in_global_namespace().set_into_module_raw(module, types, function);
+    FuncRegistration::new(name)
+        .in_global_namespace()
+        .set_into_module_raw(module, types, function);
 }

@@ -34,7 +34,10 @@ impl Planned {
     }
 
     fn derived(&self) -> Dynamic {
-        Dynamic::from(Self { change: self.change, type_name: "any".into() })
+        Dynamic::from(Self {
+            change: self.change,
+            type_name: "any".into(),
+        })
     }
 }
 
@@ -83,8 +86,12 @@ pub fn register(module: &mut Module) {
     set(module, "!", &[planned], compare);
     set(module, "-", &[planned], derive);
     set(module, "index$get$", &[planned, any], derive);
-    set(module, "to_string", &[planned], |_, planned| Ok(planned.describe().into()));
-    set(module, "to_debug", &[planned], |_, planned| Ok(planned.describe().into()));
+    set(module, "to_string", &[planned], |_, planned| {
+        Ok(planned.describe().into())
+    });
+    set(module, "to_debug", &[planned], |_, planned| {
+        Ok(planned.describe().into())
+    });
     module.set_iter(planned, |value| {
         Box::new(value.try_cast::<Planned>().map(|p| p.derived()).into_iter())
     });
@@ -93,14 +100,22 @@ pub fn register(module: &mut Module) {
 type Operator = fn(&NativeCallContext<'_>, &Planned) -> Result<Dynamic>;
 
 fn set(module: &mut Module, name: &str, types: &[TypeId], operator: Operator) {
-    native::register(module, name, types, First::ByReference, move |context, args| {
-        let planned = args.iter().find_map(|arg| arg.read_lock::<Planned>().map(|p| p.clone()));
-        match (context, planned) {
-            (Some(context), Some(planned)) => operator(context, &planned)
-                .map_err(|error| error.into_script(context.call_position())),
-            _ => Ok(Dynamic::UNIT),
-        }
-    });
+    native::register(
+        module,
+        name,
+        types,
+        First::ByReference,
+        move |context, args| {
+            let planned = args
+                .iter()
+                .find_map(|arg| arg.read_lock::<Planned>().map(|p| p.clone()));
+            match (context, planned) {
+                (Some(context), Some(planned)) => operator(context, &planned)
+                    .map_err(|error| error.into_script(context.call_position())),
+                _ => Ok(Dynamic::UNIT),
+            }
+        },
+    );
 }
 
 fn derive(_: &NativeCallContext<'_>, planned: &Planned) -> Result<Dynamic> {
@@ -113,7 +128,10 @@ fn compare(context: &NativeCallContext<'_>, planned: &Planned) -> Result<Dynamic
     let scope = Scope::current()?;
     let source = context.call_source().unwrap_or_default();
     let place = Location::of(source, context.call_position());
-    Ok(scope.run().guess(scope.step(), planned.change, place).into())
+    Ok(scope
+        .run()
+        .guess(scope.step(), planned.change, place)
+        .into())
 }
 
 /// A function that is not registered for a planned value: a method of the type that it stands for,
@@ -122,16 +140,22 @@ fn compare(context: &NativeCallContext<'_>, planned: &Planned) -> Result<Dynamic
 /// # Errors
 /// That the run is to stop.
 pub fn missing_function(name: &str, args: &mut [&mut Dynamic]) -> Result<Option<Dynamic>> {
-    let Some(planned) = args.iter().find_map(|arg| arg.read_lock::<Planned>().map(|p| p.clone()))
+    let Some(planned) = args
+        .iter()
+        .find_map(|arg| arg.read_lock::<Planned>().map(|p| p.clone()))
     else {
         return Ok(None);
     };
-    let receiver = args.first().and_then(|arg| arg.read_lock::<Planned>().map(|p| p.clone()));
+    let receiver = args
+        .first()
+        .and_then(|arg| arg.read_lock::<Planned>().map(|p| p.clone()));
     let scope = Scope::current()?;
     let method = receiver.and_then(|receiver| {
         let registry = scope.run().registry();
         let getter = name.strip_prefix("get$").unwrap_or(name);
-        registry.method(&receiver.type_name, getter).or_else(|| registry.methods(getter).next())
+        registry
+            .method(&receiver.type_name, getter)
+            .or_else(|| registry.methods(getter).next())
     });
     match method {
         Some(method) => wrapper::depending(method, &scope, args).map(Some),

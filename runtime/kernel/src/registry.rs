@@ -77,7 +77,8 @@ impl Namespace {
     #[must_use]
     pub fn primitives(mut self, primitives: Vec<Primitive>) -> Self {
         let namespace = self.name;
-        self.primitives.extend(primitives.into_iter().map(|p| Primitive { namespace, ..p }));
+        self.primitives
+            .extend(primitives.into_iter().map(|p| Primitive { namespace, ..p }));
         self
     }
 
@@ -150,7 +151,9 @@ impl Registry {
 
     /// Names and summaries of the namespaces, sorted.
     pub fn namespaces(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
-        self.namespaces.iter().map(|(name, summary)| (*name, *summary))
+        self.namespaces
+            .iter()
+            .map(|(name, summary)| (*name, *summary))
     }
 
     /// The types that scripts can hold.
@@ -166,7 +169,10 @@ impl Registry {
             return None;
         }
         let type_id = value.type_id();
-        let object = self.objects.iter().find(|object| object.type_id == type_id)?;
+        let object = self
+            .objects
+            .iter()
+            .find(|object| object.type_id == type_id)?;
         (object.describe)(value)
     }
 
@@ -183,7 +189,11 @@ impl Registry {
         name: &'a str,
     ) -> impl Iterator<Item = &'a Arc<Primitive>> {
         let namespace = match namespace {
-            "" => self.globals.iter().find(|(_, n)| *n == name).map_or("", |(ns, _)| *ns),
+            "" => self
+                .globals
+                .iter()
+                .find(|(_, n)| *n == name)
+                .map_or("", |(ns, _)| *ns),
             given => given,
         };
         self.primitives.iter().filter(move |p| {
@@ -193,7 +203,9 @@ impl Registry {
 
     /// The methods and properties with this name, of any type.
     pub fn methods<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Primitive>> {
-        self.primitives.iter().filter(move |p| p.kind != PrimitiveKind::Function && p.name == name)
+        self.primitives
+            .iter()
+            .filter(move |p| p.kind != PrimitiveKind::Function && p.name == name)
     }
 
     /// The method or property of one type.
@@ -207,8 +219,11 @@ impl Registry {
     /// What `ccrun doc NAME` means: a namespace's, a type's, or one function's primitives.
     #[must_use]
     pub fn find(&self, name: &str) -> Vec<&Arc<Primitive>> {
-        let exact: Vec<_> =
-            self.primitives.iter().filter(|p| p.path() == name || p.name == name).collect();
+        let exact: Vec<_> = self
+            .primitives
+            .iter()
+            .filter(|p| p.path() == name || p.name == name)
+            .collect();
         if !exact.is_empty() {
             return exact;
         }

@@ -42,7 +42,10 @@ impl Cancel {
     }
 
     fn of(token: CancellationToken) -> Self {
-        Self { token: Arc::new(Mutex::new(token)), flag: Arc::new(AtomicBool::new(false)) }
+        Self {
+            token: Arc::new(Mutex::new(token)),
+            flag: Arc::new(AtomicBool::new(false)),
+        }
     }
 
     /// A cancellation whose waiters wake with this one's too. Its flag is its own: [`Scope::stop`]
@@ -100,7 +103,14 @@ impl Scope {
     /// The scope of a whole run. It is cancelled by the run's own [`Cancel`].
     #[must_use]
     pub fn of_run(run: Arc<Run>, cancel: Cancel) -> Arc<Self> {
-        Arc::new(Self { run, id: next_id(), step: None, cancel, deadline: None, parent: None })
+        Arc::new(Self {
+            run,
+            id: next_id(),
+            step: None,
+            cancel,
+            deadline: None,
+            parent: None,
+        })
     }
 
     /// A part of this scope: another step, an own deadline, or both. It is cancelled with its
@@ -129,9 +139,9 @@ impl Scope {
     /// # Errors
     /// `kernel.no_scope` outside of a run, which is a mistake of the host.
     pub fn current() -> Result<Arc<Self>> {
-        CURRENT.with_borrow(Clone::clone).ok_or_else(|| {
-            Error::new("kernel.no_scope", "a primitive was called outside of a run")
-        })
+        CURRENT
+            .with_borrow(Clone::clone)
+            .ok_or_else(|| Error::new("kernel.no_scope", "a primitive was called outside of a run"))
     }
 
     /// Run `work` on this thread inside this scope.
@@ -149,7 +159,9 @@ impl Scope {
     /// Why script code on this thread must stop now, if it must. For the progress callback.
     #[must_use]
     pub fn stop_of_current_thread() -> Option<Error> {
-        CURRENT.with_borrow(|scope| scope.as_ref().and_then(|scope| scope.stop())).map(Error::stop)
+        CURRENT
+            .with_borrow(|scope| scope.as_ref().and_then(|scope| scope.stop()))
+            .map(Error::stop)
     }
 
     /// Why this scope must stop now, if it must.
@@ -165,7 +177,9 @@ impl Scope {
             }
             scope = s.parent.as_deref();
         }
-        self.deadline.filter(|d| d.at <= Instant::now()).map(|d| Stop::Deadline(d.scope))
+        self.deadline
+            .filter(|d| d.at <= Instant::now())
+            .map(|d| Stop::Deadline(d.scope))
     }
 
     /// Wait until this scope must stop.

@@ -124,10 +124,14 @@ fn limit(kind: &str, message: impl Into<String>) -> Error {
 fn thrown(value: &Dynamic, position: Position) -> Error {
     if let Some(map) = value.read_lock::<Map>() {
         let text = |key: &str| {
-            map.get(key).and_then(|v| v.clone().into_string().ok()).filter(|t| !t.is_empty())
+            map.get(key)
+                .and_then(|v| v.clone().into_string().ok())
+                .filter(|t| !t.is_empty())
         };
         let number = |key: &str| {
-            map.get(key).and_then(|v| v.as_int().ok()).and_then(|n| usize::try_from(n).ok())
+            map.get(key)
+                .and_then(|v| v.as_int().ok())
+                .and_then(|n| usize::try_from(n).ok())
         };
         let message = text("message")
             .or_else(|| text("error"))
@@ -140,7 +144,10 @@ fn thrown(value: &Dynamic, position: Position) -> Error {
             error = error.code(code);
         }
         error = error
-            .retryable_if(map.get("retryable").is_some_and(|v| v.as_bool().unwrap_or(false)))
+            .retryable_if(
+                map.get("retryable")
+                    .is_some_and(|v| v.as_bool().unwrap_or(false)),
+            )
             .in_step(text("step"));
         if let Some(details) = map.get("details")
             && let serde_json::Value::Object(details) = crate::value::to_json(details)
@@ -164,7 +171,10 @@ fn thrown(value: &Dynamic, position: Position) -> Error {
 /// Type names as script authors know them.
 fn readable(signature: &str) -> String {
     signature
-        .replace(std::any::type_name::<crate::planned::Planned>(), crate::planned::NAME)
+        .replace(
+            std::any::type_name::<crate::planned::Planned>(),
+            crate::planned::NAME,
+        )
         .replace("&str | ImmutableString | String", "string")
         .replace("alloc::string::String", "string")
         .replace("rhai::types::immutable_string::ImmutableString", "string")

@@ -68,7 +68,11 @@ impl TestRun {
             registry: Arc::new(Registry::new(namespaces)),
             modules: Arc::default(),
         };
-        Self { spec, records, runtime }
+        Self {
+            spec,
+            records,
+            runtime,
+        }
     }
 
     /// In a dry run.

@@ -29,7 +29,10 @@ pub fn invoke(
     args: &mut [&mut Dynamic],
 ) -> Result<Dynamic, Box<EvalAltResult>> {
     let Some(context) = context else {
-        let error = Error::new("kernel.no_context", format!("{} was called by no script", primitive.path()));
+        let error = Error::new(
+            "kernel.no_context",
+            format!("{} was called by no script", primitive.path()),
+        );
         return Err(error.into_script(rhai::Position::NONE));
     };
     let position = context.call_position();
@@ -40,7 +43,9 @@ pub fn invoke(
     std::panic::catch_unwind(AssertUnwindSafe(|| call(primitive, context, args)))
         .unwrap_or_else(|panic| Err(panicked(primitive, panic.as_ref())))
         .map_err(|error| {
-            let step = Scope::current().ok().and_then(|scope| scope.step().map(str::to_owned));
+            let step = Scope::current()
+                .ok()
+                .and_then(|scope| scope.step().map(str::to_owned));
             error.at(place()).in_step(step).into_script(position)
         })
 }
@@ -62,7 +67,12 @@ fn call(
         let args = Args::new(primitive, this, values, false);
         return run(&scope, &cx, &caller, (primitive.prepare)(args)?.invocation);
     }
-    Effectful { primitive, scope: &scope, caller: Some(&caller) }.call(&caller, this, values)
+    Effectful {
+        primitive,
+        scope: &scope,
+        caller: Some(&caller),
+    }
+    .call(&caller, this, values)
 }
 
 /// A method call on a planned value: of a change, one more planned change; of anything else, a value
@@ -78,7 +88,12 @@ pub fn depending(
     let (this, values) = take(primitive, args);
     let depends_on = planned::dependencies(this.iter().chain(values.iter().flatten()));
     let arguments = audit(scope.run(), this.as_ref(), &values);
-    Effectful { primitive, scope, caller: None }.depending(arguments, depends_on)
+    Effectful {
+        primitive,
+        scope,
+        caller: None,
+    }
+    .depending(arguments, depends_on)
 }
 
 /// A call that reads or changes the world.
@@ -99,8 +114,7 @@ impl Effectful<'_> {
         let run = self.scope.run();
         let arguments = audit(run, this.as_ref(), &values);
         if run.plan().has_planned_values() {
-            let depends_on =
-                planned::dependencies(this.iter().chain(values.iter().flatten()));
+            let depends_on = planned::dependencies(this.iter().chain(values.iter().flatten()));
             if !depends_on.is_empty() {
                 return self.depending(arguments, depends_on);
             }
@@ -128,7 +142,9 @@ impl Effectful<'_> {
                 return Ok(self.planned(arguments, preview, Vec::new(), location));
             }
             let preview = || self.preview(&cx, call.preview);
-            if let Permit::Declined = run.confirm_change(self.primitive, &arguments, self.scope, preview)? {
+            if let Permit::Declined =
+                run.confirm_change(self.primitive, &arguments, self.scope, preview)?
+            {
                 self.finished(id, arguments, Outcome::Declined, Instant::now(), None);
                 return Ok(self.declined());
             }
@@ -161,7 +177,9 @@ impl Effectful<'_> {
     }
 
     fn preview(&self, cx: &Cx, preview: Option<PreviewFn>) -> Result<Preview> {
-        let Some(preview) = preview else { return Ok(Preview::default()) };
+        let Some(preview) = preview else {
+            return Ok(Preview::default());
+        };
         cx.block_on(async { preview(cx.clone()).await })
     }
 
@@ -221,7 +239,10 @@ impl Effectful<'_> {
         if self.primitive.returns == "()" {
             return Dynamic::UNIT;
         }
-        Dynamic::from(Planned { change: number, type_name: self.primitive.returns.as_str().into() })
+        Dynamic::from(Planned {
+            change: number,
+            type_name: self.primitive.returns.as_str().into(),
+        })
     }
 
     fn finished(
@@ -257,9 +278,9 @@ fn run(
 ) -> Result<Dynamic> {
     match invocation {
         Invocation::Plain(function) => function(cx, caller),
-        Invocation::Async(function) => {
-            scope.run().block_on(scope, async { function(cx.clone()).await })
-        }
+        Invocation::Async(function) => scope
+            .run()
+            .block_on(scope, async { function(cx.clone()).await }),
     }
 }
 
@@ -288,7 +309,13 @@ fn take(
     let mut given = given.iter_mut();
     let values = left_out
         .into_iter()
-        .map(|out| if out { None } else { given.next().map(|arg| std::mem::take(*arg).flatten()) })
+        .map(|out| {
+            if out {
+                None
+            } else {
+                given.next().map(|arg| std::mem::take(*arg).flatten())
+            }
+        })
         .collect();
     (this, values)
 }
@@ -315,6 +342,9 @@ fn panicked(primitive: &Primitive, panic: &(dyn Any + Send)) -> Error {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned());
-    Error::new("kernel.panic", format!("{} broke off: {why}", primitive.path()))
-        .hint("this is a mistake in ccrun: please report it with this message")
+    Error::new(
+        "kernel.panic",
+        format!("{} broke off: {why}", primitive.path()),
+    )
+    .hint("this is a mistake in ccrun: please report it with this message")
 }

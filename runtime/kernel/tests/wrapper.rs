@@ -21,7 +21,10 @@ struct World {
 
 impl Client for World {
     async fn open(access: &Access) -> Result<Self> {
-        Ok(Self { file: access.folder().join("world.json"), read_only: access.read_only() })
+        Ok(Self {
+            file: access.folder().join("world.json"),
+            read_only: access.read_only(),
+        })
     }
 }
 
@@ -65,10 +68,17 @@ impl Number {
     #[primitive(read, needs = toy(self.name))]
     async fn value(&self, cx: &Cx) -> Result<i64> {
         let world = cx.client::<World>().await?;
-        world.read().get(&self.name).and_then(serde_json::Value::as_i64).ok_or_else(|| {
-            Error::new("toy.not_found", format!("there is no number `{}`", self.name))
+        world
+            .read()
+            .get(&self.name)
+            .and_then(serde_json::Value::as_i64)
+            .ok_or_else(|| {
+                Error::new(
+                    "toy.not_found",
+                    format!("there is no number `{}`", self.name),
+                )
                 .hint("create it first")
-        })
+            })
     }
 
     /// Set it.
@@ -96,10 +106,17 @@ impl Number {
 
 async fn preview_set(this: &Number, cx: &Cx, value: &i64) -> Result<Preview> {
     let world = cx.client::<World>().await?;
-    let old = world.read().get(&this.name).and_then(serde_json::Value::as_i64);
+    let old = world
+        .read()
+        .get(&this.name)
+        .and_then(serde_json::Value::as_i64);
     let preview = Preview::new(format!("{} becomes {value}", this.name))
         .diff(format!("-{}\n+{value}", old.unwrap_or_default()));
-    Ok(if old == Some(*value) { preview.unchanged() } else { preview })
+    Ok(if old == Some(*value) {
+        preview.unchanged()
+    } else {
+        preview
+    })
 }
 
 /// How to create.
@@ -121,7 +138,9 @@ struct CreateOptions {
 #[primitive(change, needs = toy(name), undo = "toy::remove")]
 async fn create(cx: &Cx, name: String, value: i64, options: CreateOptions) -> Result<Number> {
     drop(options.comment);
-    cx.client::<World>().await?.write(&name, value * options.factor)?;
+    cx.client::<World>()
+        .await?
+        .write(&name, value * options.factor)?;
     Ok(Number { name })
 }
 
@@ -170,16 +189,18 @@ async fn hang() {
 }
 
 fn namespace() -> Namespace {
-    Namespace::new("toy", "Named numbers.").object::<Number>().primitives(primitives![
-        create,
-        number,
-        liar,
-        broken,
-        hang,
-        Number::value,
-        Number::set,
-        Number::name,
-    ])
+    Namespace::new("toy", "Named numbers.")
+        .object::<Number>()
+        .primitives(primitives![
+            create,
+            number,
+            liar,
+            broken,
+            hang,
+            Number::value,
+            Number::set,
+            Number::name,
+        ])
 }
 
 struct Toy {
@@ -188,10 +209,16 @@ struct Toy {
 
 impl Toy {
     fn new() -> Self {
-        Self { folder: Scratch::new() }
+        Self {
+            folder: Scratch::new(),
+        }
     }
 
-    fn with(&self, change: impl FnOnce(&mut TestRun), script: &str) -> (Result<Dynamic>, Vec<Record>) {
+    fn with(
+        &self,
+        change: impl FnOnce(&mut TestRun),
+        script: &str,
+    ) -> (Result<Dynamic>, Vec<Record>) {
         let mut run = TestRun::new(&self.folder.0, vec![namespace()]);
         change(&mut run);
         run.eval(script)
@@ -232,15 +259,23 @@ fn functions_methods_and_properties_work() {
     let value = toy.run(
         "let n = toy::create(\"a\", 20, #{ factor: 2 }); n.set(n.value() + 2); `${n} ${n.name} ${n.value()}`",
     );
-    assert_eq!(value.expect("works").into_string().expect("text"), "Number(a) a 42");
+    assert_eq!(
+        value.expect("works").into_string().expect("text"),
+        "Number(a) a 42"
+    );
 }
 
 #[test]
 fn wrong_arguments_name_the_parameter() {
     let toy = Toy::new();
     let error = toy.run("toy::create(1, 2)").expect_err("type");
-    assert_eq!(error.message(), "`name` of toy::create: expected string, found int");
-    let error = toy.run("toy::create(\"a\", 2, #{ factr: 2 })").expect_err("key");
+    assert_eq!(
+        error.message(),
+        "`name` of toy::create: expected string, found int"
+    );
+    let error = toy
+        .run("toy::create(\"a\", 2, #{ factr: 2 })")
+        .expect_err("key");
     assert_eq!(error.message(), "toy::create has no option `factr`");
     assert_eq!(error.hint_text(), Some("did you mean `factor`?"));
 }
@@ -252,16 +287,29 @@ fn nothing_is_done_without_permission() {
     let (result, records) = toy.with(deny, "\n  toy::create(\"a\", 1)");
     let error = result.expect_err("denied");
     assert_eq!(error.kind(), "permission_denied");
-    assert_eq!(error.location().map(|at| (at.line, at.column)), Some((2, 8)));
-    assert!(error.hint_text().expect("a hint").contains("toy"), "{error:?}");
+    assert_eq!(
+        error.location().map(|at| (at.line, at.column)),
+        Some((2, 8))
+    );
+    assert!(
+        error.hint_text().expect("a hint").contains("toy"),
+        "{error:?}"
+    );
     assert_eq!(toy.world(), "");
-    assert!(!records.iter().any(|r| matches!(r.event, Event::EffectStarted { .. })));
+    assert!(
+        !records
+            .iter()
+            .any(|r| matches!(r.event, Event::EffectStarted { .. }))
+    );
 }
 
 #[test]
 fn a_primitive_that_says_read_gets_a_client_that_cannot_write() {
     let toy = Toy::new();
-    assert_eq!(toy.run("toy::liar()").expect_err("refused").kind(), "read_only");
+    assert_eq!(
+        toy.run("toy::liar()").expect_err("refused").kind(),
+        "read_only"
+    );
     assert_eq!(toy.world(), "");
 }
 
@@ -283,11 +331,19 @@ fn a_dry_run_reads_for_real_and_changes_nothing() {
         while b.value() != 7 { a.set(9); }
         \"end\"";
     let (result, records) = toy.with(dry, script);
-    assert_eq!(result.expect("no crash").into_string().expect("text"), "end");
+    assert_eq!(
+        result.expect("no crash").into_string().expect("text"),
+        "end"
+    );
     assert_eq!(toy.world(), before);
     let plan: Vec<String> = planned(&records)
         .iter()
-        .map(|c| format!("{} {} {} after {:?}", c.number, c.primitive, c.args, c.depends_on))
+        .map(|c| {
+            format!(
+                "{} {} {} after {:?}",
+                c.number, c.primitive, c.args, c.depends_on
+            )
+        })
         .collect();
     assert_eq!(
         plan,
@@ -302,7 +358,11 @@ fn a_dry_run_reads_for_real_and_changes_nothing() {
     );
     assert_eq!(planned(&records)[1].preview.diff.as_deref(), Some("-1\n+5"));
     assert_eq!(planned(&records)[2].undo.as_deref(), Some("toy::remove"));
-    assert!(notes(&records)[0].contains("depends on change 2"), "{:?}", notes(&records));
+    assert!(
+        notes(&records)[0].contains("depends on change 2"),
+        "{:?}",
+        notes(&records)
+    );
 }
 
 #[test]
@@ -315,7 +375,11 @@ fn a_plan_that_can_look_no_further_says_so_and_goes_on_with_the_next_step() {
     let (result, records) = toy.with(dry, script);
     drop(result.expect("no crash"));
     assert_eq!(planned(&records).len(), 2);
-    assert!(notes(&records)[0].contains("can't be foreseen"), "{:?}", notes(&records));
+    assert!(
+        notes(&records)[0].contains("can't be foreseen"),
+        "{:?}",
+        notes(&records)
+    );
 }
 
 /// Answers in order, and keeps the questions.
@@ -353,11 +417,21 @@ fn confirm_mode_asks_before_each_change() {
     drop(result.expect("goes on after a no"));
     assert_eq!(toy.world(), "{\"a\":3}");
     let asked = answers.0.lock().expect("the answers");
-    assert_eq!(asked.1.len(), 3, "`all` ends the questions; what depends on a no is not asked");
+    assert_eq!(
+        asked.1.len(),
+        3,
+        "`all` ends the questions; what depends on a no is not asked"
+    );
     assert_eq!(asked.1[0].text, "toy::create \"a\", 1");
     assert_eq!(asked.1[2].details.as_deref(), Some("a becomes 2\n-1\n+2"));
     let declined = records.iter().filter(|r| {
-        matches!(r.event, Event::EffectFinished { outcome: Outcome::Declined, .. })
+        matches!(
+            r.event,
+            Event::EffectFinished {
+                outcome: Outcome::Declined,
+                ..
+            }
+        )
     });
     assert_eq!(declined.count(), 2);
 }
@@ -387,8 +461,14 @@ fn a_protected_target_wants_its_name_once() {
     .expect("configuration");
     let nobody = toy.run("toy::create(\"a\", 1)").expect_err("refused");
     assert_eq!(nobody.kind(), "refused");
-    assert!(nobody.message().contains("`production` is protected"), "{nobody:?}");
-    drop(toy.run("toy::number(\"a\").name").expect("looking needs no confirmation"));
+    assert!(
+        nobody.message().contains("`production` is protected"),
+        "{nobody:?}"
+    );
+    drop(
+        toy.run("toy::number(\"a\").name")
+            .expect("looking needs no confirmation"),
+    );
 
     let answers = answering(&["production"]);
     let person = std::sync::Arc::clone(&answers);
@@ -403,8 +483,10 @@ fn a_protected_target_wants_its_name_once() {
     drop(asked);
 
     let wrong = answering(&["prod"]);
-    let (result, _) =
-        toy.with(|run| run.spec.prompter = Some(wrong), "toy::create(\"c\", 1)");
+    let (result, _) = toy.with(
+        |run| run.spec.prompter = Some(wrong),
+        "toy::create(\"c\", 1)",
+    );
     assert_eq!(result.expect_err("mistyped").kind(), "refused");
     let (result, _) = toy.with(|run| run.spec.assume_yes = true, "toy::create(\"d\", 1)");
     drop(result.expect("--yes"));
@@ -431,7 +513,13 @@ fn a_hanging_call_ends_at_the_deadline_and_on_interrupt() {
     assert_eq!(result.expect_err("interrupted").kind(), "interrupted");
     assert_eq!(toy.world(), "", "a script can't swallow an interrupt");
     assert!(records.iter().any(|r| {
-        matches!(r.event, Event::EffectFinished { outcome: Outcome::Interrupted, .. })
+        matches!(
+            r.event,
+            Event::EffectFinished {
+                outcome: Outcome::Interrupted,
+                ..
+            }
+        )
     }));
 }
 
@@ -448,14 +536,25 @@ fn every_effect_is_recorded_with_its_arguments_and_place() {
     let toy = Toy::new();
     let (_, records) = toy.with(|_| {}, "step(\"A\", || toy::create(\"a\", 1))");
     let started = records.iter().find_map(|r| match &r.event {
-        Event::EffectStarted { primitive, args, location, .. } => {
-            Some((r.step.clone(), primitive.clone(), args.clone(), location.clone()))
-        }
+        Event::EffectStarted {
+            primitive,
+            args,
+            location,
+            ..
+        } => Some((
+            r.step.clone(),
+            primitive.clone(),
+            args.clone(),
+            location.clone(),
+        )),
         _ => None,
     });
     let (step, primitive, args, location) = started.expect("an effect");
     assert_eq!(step.as_deref(), Some("A"));
-    assert_eq!((primitive.as_str(), args.as_str()), ("toy::create", "\"a\", 1"));
+    assert_eq!(
+        (primitive.as_str(), args.as_str()),
+        ("toy::create", "\"a\", 1")
+    );
     assert_eq!(location.map(|at| at.column), Some(19));
 }
 

@@ -58,8 +58,7 @@ pub fn object(item: TokenStream) -> TokenStream {
 /// The descriptions of the listed primitives: `primitives![list, Container::restart]`.
 #[proc_macro]
 pub fn primitives(input: TokenStream) -> TokenStream {
-    let paths =
-        parse_macro_input!(input with Punctuated::<Path, Token![,]>::parse_terminated);
+    let paths = parse_macro_input!(input with Punctuated::<Path, Token![,]>::parse_terminated);
     let described = paths.into_iter().map(|mut path| {
         if let Some(last) = path.segments.last_mut() {
             last.ident = format_ident!("__primitive_{}", last.ident);

@@ -28,7 +28,10 @@ impl Parse for Attribute {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let effect: Ident = input.parse()?;
         if !["pure", "read", "change"].contains(&effect.to_string().as_str()) {
-            return Err(syn::Error::new(effect.span(), "the effect is `pure`, `read` or `change`"));
+            return Err(syn::Error::new(
+                effect.span(),
+                "the effect is `pure`, `read` or `change`",
+            ));
         }
         let mut attribute = Self {
             effect,
@@ -178,7 +181,9 @@ pub fn expand(attribute: &Attribute, function: &ItemFn) -> syn::Result<TokenStre
         _ => quote!(Change),
     };
     let receiver = if signature.method {
-        quote!(::std::option::Option::Some(::ccrun_kernel::Receiver::of::<Self>()))
+        quote!(::std::option::Option::Some(::ccrun_kernel::Receiver::of::<
+            Self,
+        >()))
     } else {
         quote!(::std::option::Option::None)
     };
@@ -186,7 +191,10 @@ pub fn expand(attribute: &Attribute, function: &ItemFn) -> syn::Result<TokenStre
         (true, true) => quote!(Getter),
         (false, true) => quote!(Method),
         (true, false) => {
-            return Err(syn::Error::new_spanned(rust_name, "`get` belongs to a method"));
+            return Err(syn::Error::new_spanned(
+                rust_name,
+                "`get` belongs to a method",
+            ));
         }
         (false, false) => quote!(Function),
     };
@@ -197,9 +205,10 @@ pub fn expand(attribute: &Attribute, function: &ItemFn) -> syn::Result<TokenStre
     let capabilities = attribute.needs.iter().map(|need| {
         let capability = &need.capability;
         let index = match &need.resource {
-            Expr::Path(path) => path.path.get_ident().and_then(|ident| {
-                signature.parameters.iter().position(|p| p.ident == *ident)
-            }),
+            Expr::Path(path) => path
+                .path
+                .get_ident()
+                .and_then(|ident| signature.parameters.iter().position(|p| p.ident == *ident)),
             _ => None,
         };
         let index = match index {
@@ -247,7 +256,9 @@ fn prepare(
     fallible: bool,
 ) -> TokenStream {
     let rust_name = &function.sig.ident;
-    let decode_this = signature.method.then(|| quote!(let __this: Self = __args.receiver()?;));
+    let decode_this = signature
+        .method
+        .then(|| quote!(let __this: Self = __args.receiver()?;));
     let decode = signature.parameters.iter().enumerate().map(|(index, p)| {
         let Parameter { ident, ty } = p;
         let name = ident.to_string();
@@ -263,7 +274,9 @@ fn prepare(
         None => quote!(::std::option::Option::None),
         Some(path) => {
             let names: Vec<_> = signature.parameters.iter().map(|p| &p.ident).collect();
-            let this = signature.method.then(|| quote!(let __this = __this.clone();));
+            let this = signature
+                .method
+                .then(|| quote!(let __this = __this.clone();));
             let this_argument = signature.method.then(|| quote!(&__this,));
             quote! {
                 if __args.wants_preview() {
@@ -285,7 +298,11 @@ fn prepare(
             }
         }
     };
-    let callee = if signature.method { quote!(Self::#rust_name) } else { quote!(#rust_name) };
+    let callee = if signature.method {
+        quote!(Self::#rust_name)
+    } else {
+        quote!(#rust_name)
+    };
     let arguments = &signature.arguments;
     let finish = |call: TokenStream| {
         if fallible {
@@ -330,7 +347,9 @@ fn prepare(
 
 /// The name of `T` in `&T`.
 fn reference_to(ty: &Type) -> Option<String> {
-    let Type::Reference(reference) = ty else { return None };
+    let Type::Reference(reference) = ty else {
+        return None;
+    };
     match &*reference.elem {
         Type::Path(path) => path.path.segments.last().map(|s| s.ident.to_string()),
         _ => Some(String::new()),
@@ -339,7 +358,9 @@ fn reference_to(ty: &Type) -> Option<String> {
 
 /// The type that scripts receive, and whether it comes in a `Result`.
 fn return_type(output: &ReturnType) -> (TokenStream, bool) {
-    let ReturnType::Type(_, ty) = output else { return (quote!(()), false) };
+    let ReturnType::Type(_, ty) = output else {
+        return (quote!(()), false);
+    };
     if let Type::Path(path) = &**ty
         && let Some(last) = path.path.segments.last()
         && last.ident == "Result"

@@ -40,9 +40,13 @@ impl AgeFile {
     /// The file that the configuration means.
     #[must_use]
     pub fn new(config: &AgeConfig, base: &Path) -> Self {
-        let identity = config.identity.as_ref().map(|path| base.join(path)).unwrap_or_else(|| {
-            std::env::var_os("CCRUN_AGE_IDENTITY").map_or_else(default_identity, PathBuf::from)
-        });
+        let identity = config
+            .identity
+            .as_ref()
+            .map(|path| base.join(path))
+            .unwrap_or_else(|| {
+                std::env::var_os("CCRUN_AGE_IDENTITY").map_or_else(default_identity, PathBuf::from)
+            });
         Self {
             path: base.join(config.file.as_deref().unwrap_or(Path::new("secrets.age"))),
             identity,
@@ -94,9 +98,14 @@ impl AgeFile {
     /// That the file can't be opened or written. It is then as it was.
     pub fn set(&self, name: &str, text: &str) -> Result<()> {
         let named = !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
         if !named {
-            return Err(Error::new("usage", "the name of a secret has letters, digits, `_`, `-`, `.`"));
+            return Err(Error::new(
+                "usage",
+                "the name of a secret has letters, digits, `_`, `-`, `.`",
+            ));
         }
         let _lock = self.lock()?;
         let identity = self.identity_or_new()?;
@@ -111,9 +120,14 @@ impl AgeFile {
     /// See [`AgeFile::set`]; `usage` for fewer than 8.
     pub fn generate(&self, name: &str, length: usize) -> Result<()> {
         if !(8..=4096).contains(&length) {
-            return Err(Error::new("usage", "a generated secret has 8 to 4096 characters"));
+            return Err(Error::new(
+                "usage",
+                "a generated secret has 8 to 4096 characters",
+            ));
         }
-        let random = rand::rng().sample_iter(rand::distr::Alphanumeric).take(length);
+        let random = rand::rng()
+            .sample_iter(rand::distr::Alphanumeric)
+            .take(length);
         self.set(name, &random.map(char::from).collect::<String>())
     }
 
@@ -134,17 +148,25 @@ impl AgeFile {
                     self.path.display()
                 ),
             )
-            .hint("name the right one by CCRUN_AGE_IDENTITY or `identity` in [target.X.secrets.age]"),
+            .hint(
+                "name the right one by CCRUN_AGE_IDENTITY or `identity` in [target.X.secrets.age]",
+            ),
             other => Error::new(
                 "secret.age_file",
-                format!("{} is no age file, or damaged: {other}", self.path.display()),
+                format!(
+                    "{} is no age file, or damaged: {other}",
+                    self.path.display()
+                ),
             ),
         })?;
         toml::from_str(&plain).map_err(|_| {
             // Not the parser's message: it quotes the text.
             Error::new(
                 "secret.age_file",
-                format!("{} does not hold TOML of the form NAME = \"value\"", self.path.display()),
+                format!(
+                    "{} does not hold TOML of the form NAME = \"value\"",
+                    self.path.display()
+                ),
             )
         })
     }
@@ -156,11 +178,16 @@ impl AgeFile {
         let mut recipients: Vec<Recipient> = vec![identity.to_public()];
         for text in &self.recipients {
             recipients.push(text.parse().map_err(|why: &str| {
-                Error::new("secret.config", format!("`{text}` is no age recipient: {why}"))
+                Error::new(
+                    "secret.config",
+                    format!("`{text}` is no age recipient: {why}"),
+                )
             })?);
         }
         let encryptor = age::Encryptor::with_recipients(
-            recipients.iter().map(|recipient| recipient as &dyn age::Recipient),
+            recipients
+                .iter()
+                .map(|recipient| recipient as &dyn age::Recipient),
         )
         .map_err(|error| Error::new("secret.age_file", error.to_string()))?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
@@ -175,9 +202,12 @@ impl AgeFile {
             file.as_file().sync_all()
         })();
         written.map_err(|error| self.failed(&error))?;
-        file.persist(&self.path).map_err(|error| self.failed(&error.error))?;
+        file.persist(&self.path)
+            .map_err(|error| self.failed(&error.error))?;
         // The rename itself must survive a power cut, too.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| self.failed(&error))
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| self.failed(&error))
     }
 
     /// Keeps a second writer out until it is dropped.
@@ -198,7 +228,10 @@ impl AgeFile {
         let text = std::fs::read_to_string(&self.identity).map_err(|error| {
             Error::new(
                 "secret.no_identity",
-                format!("the age identity {} can't be read: {error}", self.identity.display()),
+                format!(
+                    "the age identity {} can't be read: {error}",
+                    self.identity.display()
+                ),
             )
             .hint("copy it from where the file was made, or name it by CCRUN_AGE_IDENTITY")
         })?;
@@ -234,7 +267,10 @@ impl AgeFile {
             .write(true)
             .mode(0o600)
             .open(&self.identity)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())
+                    .and_then(|()| file.sync_all())
+            })
             .map_err(|error| self.failed(&error))?;
         Ok(identity)
     }
@@ -288,7 +324,10 @@ mod tests {
     use super::*;
 
     fn file_in(folder: &Path) -> AgeFile {
-        let config = AgeConfig { identity: Some("identity.txt".into()), ..AgeConfig::default() };
+        let config = AgeConfig {
+            identity: Some("identity.txt".into()),
+            ..AgeConfig::default()
+        };
         AgeFile::new(&config, folder)
     }
 
@@ -311,15 +350,25 @@ mod tests {
         file_in(folder.path()).set("A", "1").expect("set");
         let before = std::fs::read(folder.path().join("secrets.age")).expect("the file");
         std::fs::remove_file(folder.path().join("identity.txt")).expect("removed");
-        let error = file_in(folder.path()).set("B", "2").expect_err("no identity");
+        let error = file_in(folder.path())
+            .set("B", "2")
+            .expect_err("no identity");
         assert_eq!(error.kind(), "secret.no_identity");
 
         let other = Identity::generate();
-        std::fs::write(folder.path().join("identity.txt"), other.to_string().expose_secret())
-            .expect("another identity");
-        let error = file_in(folder.path()).set("B", "2").expect_err("wrong identity");
+        std::fs::write(
+            folder.path().join("identity.txt"),
+            other.to_string().expose_secret(),
+        )
+        .expect("another identity");
+        let error = file_in(folder.path())
+            .set("B", "2")
+            .expect_err("wrong identity");
         assert_eq!(error.kind(), "secret.wrong_identity");
-        assert_eq!(std::fs::read(folder.path().join("secrets.age")).expect("the file"), before);
+        assert_eq!(
+            std::fs::read(folder.path().join("secrets.age")).expect("the file"),
+            before
+        );
 
         std::fs::write(folder.path().join("secrets.age"), "garbage").expect("damaged");
         let error = file_in(folder.path()).set("B", "2").expect_err("damaged");

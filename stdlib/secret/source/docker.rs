@@ -35,7 +35,10 @@ impl SecretSource for DockerSecrets {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(Error::new(
                     "secret.unreadable",
-                    format!("the secret `{name}` in {} can't be read: {error}", self.describe()),
+                    format!(
+                        "the secret `{name}` in {} can't be read: {error}",
+                        self.describe()
+                    ),
                 )),
             }
         })
@@ -43,8 +46,13 @@ impl SecretSource for DockerSecrets {
 
     fn names(&self) -> BoxFuture<'_, Result<Vec<String>>> {
         Box::pin(async {
-            let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-            Ok(entries.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+            let entries = std::fs::read_dir(&self.folder)
+                .into_iter()
+                .flatten()
+                .flatten();
+            Ok(entries
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect())
         })
     }
 }

@@ -22,9 +22,8 @@ impl EnvFile {
     /// # Errors
     /// `secret.env_file` naming the file and line, never the text.
     pub fn open(path: &Path) -> Result<Option<Self>> {
-        let failed = |why: String| {
-            Error::new("secret.env_file", format!("{}: {why}", path.display()))
-        };
+        let failed =
+            |why: String| Error::new("secret.env_file", format!("{}: {why}", path.display()));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -32,9 +31,14 @@ impl EnvFile {
         };
         let mode = std::fs::metadata(path).map_or(0, |m| m.permissions().mode() & 0o777);
         let values = parse(&text).map_err(|(line, why)| {
-            failed(format!("line {line}: {why}")).hint("a line is `NAME=value`, a comment begins with `#`")
+            failed(format!("line {line}: {why}"))
+                .hint("a line is `NAME=value`, a comment begins with `#`")
         })?;
-        Ok(Some(Self { path: path.to_owned(), values, mode }))
+        Ok(Some(Self {
+            path: path.to_owned(),
+            values,
+            mode,
+        }))
     }
 
     /// That others can read it, if they can.
@@ -67,7 +71,11 @@ impl SecretSource for EnvFile {
 /// The assignments of a file, or the line that is none and why.
 fn parse(text: &str) -> std::result::Result<BTreeMap<String, String>, (usize, &'static str)> {
     let mut values = BTreeMap::new();
-    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate();
+    let mut lines = text
+        .strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .lines()
+        .enumerate();
     while let Some((number, line)) = lines.next() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -78,7 +86,9 @@ fn parse(text: &str) -> std::result::Result<BTreeMap<String, String>, (usize, &'
         let (name, rest) = line.split_once('=').ok_or_else(|| at("there is no `=`"))?;
         let name = name.trim();
         let named = !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
         if !named {
             return Err(at("what stands before the `=` is no name"));
         }
@@ -177,7 +187,10 @@ mod tests {
     fn a_bad_line_is_named_without_its_text() {
         assert_eq!(parse("A=1\nhunter2"), Err((2, "there is no `=`")));
         assert_eq!(parse("A='x"), Err((1, "a quote is opened and not closed")));
-        assert_eq!(parse("A=\"x\" y"), Err((1, "something follows the closing quote")));
+        assert_eq!(
+            parse("A=\"x\" y"),
+            Err((1, "something follows the closing quote"))
+        );
     }
 
     #[test]
@@ -189,6 +202,12 @@ mod tests {
         let file = EnvFile::open(&path).expect("opens").expect("is there");
         assert!(file.warning().expect("a warning").contains("mode 0644"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
-        assert_eq!(EnvFile::open(&path).expect("opens").expect("is there").warning(), None);
+        assert_eq!(
+            EnvFile::open(&path)
+                .expect("opens")
+                .expect("is there")
+                .warning(),
+            None
+        );
     }
 }

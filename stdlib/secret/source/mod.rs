@@ -46,19 +46,19 @@ pub struct SecretsConfig {
 /// The names of the sources, in their default order.
 const SOURCES: [&str; 5] = ["environment", "env_file", "age", "docker", "vault"];
 
+/// Sources in the order in which they are asked.
+pub type Sources = Vec<Arc<dyn SecretSource>>;
+
 /// The sources of a target, in order, and what the operator should know about them.
 ///
 /// # Errors
 /// `secret.config` for an unknown source, and what a file that is named and can't be used says.
-pub fn sources(
-    config: &SecretsConfig,
-    base: &Path,
-) -> Result<(Vec<Arc<dyn SecretSource>>, Vec<String>)> {
+pub fn sources(config: &SecretsConfig, base: &Path) -> Result<(Sources, Vec<String>)> {
     let order: Vec<&str> = match &config.order {
         Some(order) => order.iter().map(String::as_str).collect(),
         None => SOURCES.to_vec(),
     };
-    let mut sources: Vec<Arc<dyn SecretSource>> = Vec::new();
+    let mut sources = Sources::new();
     let mut warnings = Vec::new();
     for name in order {
         match name {
@@ -83,8 +83,10 @@ pub fn sources(
                 }
             }
             "docker" => {
-                let folder =
-                    config.docker_dir.clone().unwrap_or_else(|| PathBuf::from("/run/secrets"));
+                let folder = config
+                    .docker_dir
+                    .clone()
+                    .unwrap_or_else(|| PathBuf::from("/run/secrets"));
                 if folder.is_dir() {
                     sources.push(Arc::new(DockerSecrets::new(folder)));
                 }
@@ -95,8 +97,10 @@ pub fn sources(
                 }
             }
             other => {
-                let error =
-                    Error::new("secret.config", format!("there is no secret source `{other}`"));
+                let error = Error::new(
+                    "secret.config",
+                    format!("there is no secret source `{other}`"),
+                );
                 return Err(match closest(other, SOURCES) {
                     Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
                     None => error.hint(format!("the sources are {}", SOURCES.join(", "))),

@@ -56,9 +56,15 @@ impl Vault {
     /// `secret.config` for an address that is none.
     pub fn new(config: VaultConfig) -> Result<Self> {
         url::Url::parse(&config.address).map_err(|error| {
-            Error::new("secret.config", format!("the address of Vault is no URL: {error}"))
+            Error::new(
+                "secret.config",
+                format!("the address of Vault is no URL: {error}"),
+            )
         })?;
-        Ok(Self { config, values: OnceCell::new() })
+        Ok(Self {
+            config,
+            values: OnceCell::new(),
+        })
     }
 
     async fn values(&self) -> Result<&BTreeMap<String, String>> {
@@ -66,7 +72,13 @@ impl Vault {
     }
 
     async fn fetch(&self) -> Result<BTreeMap<String, String>> {
-        let VaultConfig { address, mount, path, namespace, .. } = &self.config;
+        let VaultConfig {
+            address,
+            mount,
+            path,
+            namespace,
+            ..
+        } = &self.config;
         let url = format!(
             "{}/v1/{}/data/{}",
             address.trim_end_matches('/'),
@@ -80,7 +92,10 @@ impl Vault {
         let answer = request.send().await.map_err(|error| {
             Error::new(
                 "secret.vault_unreachable",
-                format!("Vault at {address} can't be reached: {}", error.without_url()),
+                format!(
+                    "Vault at {address} can't be reached: {}",
+                    error.without_url()
+                ),
             )
             .hint("is it up? `vault status`")
             .retryable()
@@ -104,9 +119,12 @@ impl Vault {
                 .hint(format!("`vault kv get -mount={mount} {path}`")));
             }
             503 => {
-                return Err(Error::new("secret.vault_sealed", format!("Vault at {address} is sealed"))
-                    .code("503")
-                    .hint("`vault operator unseal`"));
+                return Err(Error::new(
+                    "secret.vault_sealed",
+                    format!("Vault at {address} is sealed"),
+                )
+                .code("503")
+                .hint("`vault operator unseal`"));
             }
             other => {
                 return Err(Error::new(
@@ -137,7 +155,9 @@ impl Vault {
 
     fn token(&self) -> Result<String> {
         let from_file = |path: &std::path::Path| {
-            std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+            std::fs::read_to_string(path)
+                .ok()
+                .map(|text| text.trim().to_owned())
         };
         let home = || std::env::var_os("HOME").map(std::path::PathBuf::from);
         let token = match &self.config.token_file {
@@ -165,7 +185,10 @@ fn client() -> Result<reqwest::Client> {
             .ok_or_else(|| {
                 Error::new(
                     "secret.config",
-                    format!("VAULT_CACERT names {}, which is no certificate", path.display()),
+                    format!(
+                        "VAULT_CACERT names {}, which is no certificate",
+                        path.display()
+                    ),
                 )
             })?;
         builder = builder.add_root_certificate(certificate);
@@ -177,7 +200,10 @@ fn client() -> Result<reqwest::Client> {
 
 impl SecretSource for Vault {
     fn describe(&self) -> String {
-        format!("Vault at {} ({}/{})", self.config.address, self.config.mount, self.config.path)
+        format!(
+            "Vault at {} ({}/{})",
+            self.config.address, self.config.mount, self.config.path
+        )
     }
 
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>>> {
@@ -196,8 +222,13 @@ mod tests {
     use super::*;
 
     /// Answers one request, and gives back what was asked.
-    async fn serve(status: &'static str, body: &'static str) -> (String, tokio::task::JoinHandle<String>) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    async fn serve(
+        status: &'static str,
+        body: &'static str,
+    ) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("the port"));
         let served = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a request");
@@ -233,10 +264,16 @@ mod tests {
         let (address, served) = serve("200 OK", body).await;
         let vault = vault(&address, folder.path());
         assert_eq!(vault.get("DB").await.expect("DB").as_deref(), Some("pw"));
-        assert_eq!(vault.get("PORT").await.expect("PORT").as_deref(), Some("5432"));
+        assert_eq!(
+            vault.get("PORT").await.expect("PORT").as_deref(),
+            Some("5432")
+        );
         assert_eq!(vault.get("NO").await.expect("asked"), None);
         let request = served.await.expect("served").to_lowercase();
-        assert!(request.starts_with("get /v1/kv/data/app/prod "), "{request}");
+        assert!(
+            request.starts_with("get /v1/kv/data/app/prod "),
+            "{request}"
+        );
         assert!(request.contains("x-vault-token: s.token"), "{request}");
         assert!(request.contains("x-vault-namespace: ops"), "{request}");
     }
@@ -252,10 +289,16 @@ mod tests {
             ("200 OK", "secret.vault_failed"),
         ] {
             let (address, _served) = serve(status, "{}").await;
-            let error = vault(&address, folder.path()).get("X").await.expect_err(status);
+            let error = vault(&address, folder.path())
+                .get("X")
+                .await
+                .expect_err(status);
             assert_eq!(error.kind(), kind, "{status}");
         }
-        let error = vault("http://127.0.0.1:1", folder.path()).get("X").await.expect_err("down");
+        let error = vault("http://127.0.0.1:1", folder.path())
+            .get("X")
+            .await
+            .expect_err("down");
         assert_eq!(error.kind(), "secret.vault_unreachable");
         assert!(error.is_retryable());
     }

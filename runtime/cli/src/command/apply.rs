@@ -21,7 +21,10 @@ pub fn apply(app: &App, file: &Path) -> Result<u8> {
 
     let runbook = runbook::load(Path::new(&saved.runbook))?;
     if runbook.source != saved.source {
-        return Err(drift(format!("{} was edited after the plan was made", saved.runbook)));
+        return Err(drift(format!(
+            "{} was edited after the plan was made",
+            saved.runbook
+        )));
     }
     let value = ccrun_kernel::value::unkeep(&saved.params)?;
     let mut params = value.try_cast::<Map>().unwrap_or_default();
@@ -53,7 +56,9 @@ fn read(file: &Path) -> Result<SavedPlan> {
     match value["format"].as_u64() {
         Some(format) if format == u64::from(FORMAT) => {}
         Some(format) => {
-            return Err(not_a_plan(format!("its format is {format}, this ccrun knows {FORMAT}")));
+            return Err(not_a_plan(format!(
+                "its format is {format}, this ccrun knows {FORMAT}"
+            )));
         }
         None => return Err(not_a_plan("it does not say its format".to_owned())),
     }
@@ -64,7 +69,10 @@ fn read(file: &Path) -> Result<SavedPlan> {
 fn difference(saved: &SavedPlan, now: &SavedPlan) -> Option<String> {
     for (then, now) in saved.reads.iter().zip(&now.reads) {
         if then != now {
-            return Some(format!("{} {} no longer answers the same", then.primitive, then.args));
+            return Some(format!(
+                "{} {} no longer answers the same",
+                then.primitive, then.args
+            ));
         }
     }
     if saved.reads.len() != now.reads.len() {

@@ -17,15 +17,25 @@ pub fn check(app: &App, paths: &[PathBuf], rules: bool) -> Result<u8> {
                 Severity::Error => "error",
                 Severity::Warning => "warning",
             };
-            vec![rule.id.to_owned(), severity.to_owned(), rule.explanation.to_owned()]
+            vec![
+                rule.id.to_owned(),
+                severity.to_owned(),
+                rule.explanation.to_owned(),
+            ]
         });
-        render::result(&render::table::table(&["rule", "severity", "what it finds"], rows));
+        render::result(&render::table::table(
+            &["rule", "severity", "what it finds"],
+            rows,
+        ));
         return Ok(0);
     }
     let files = files(app, paths)?;
     let checker = check::Checker::new(&app.registry, &app.modules);
     let findings = checker.check_files(&files);
-    let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
+    let errors = findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error)
+        .count();
     if app.common.output == Output::Json {
         render::json::document(&serde_json::to_value(&findings).unwrap_or_default());
     } else {

@@ -12,22 +12,40 @@ pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
     let registry = &app.registry;
     let Some(name) = name else {
         for (namespace, summary) in registry.namespaces() {
-            let namespace = if namespace.is_empty() { "(language)" } else { namespace };
+            let namespace = if namespace.is_empty() {
+                "(language)"
+            } else {
+                namespace
+            };
             render::result(&format!("{:12} {summary}", style(namespace).bold()));
         }
         for module in app.modules.keys() {
-            render::result(&format!("{:12} library module", style(format!("std/{module}")).bold()));
+            render::result(&format!(
+                "{:12} library module",
+                style(format!("std/{module}")).bold()
+            ));
         }
         render::remark("\n`ccrun doc NAME` shows one: a namespace, a type, a function.");
         return Ok(0);
     };
-    if let Some(module) = name.strip_prefix("std/").and_then(|module| app.modules.get(module)) {
+    if let Some(module) = name
+        .strip_prefix("std/")
+        .and_then(|module| app.modules.get(module))
+    {
         render::result(module);
         return Ok(0);
     }
-    let name = if name == "(language)" || name == "language" { "" } else { name };
+    let name = if name == "(language)" || name == "language" {
+        ""
+    } else {
+        name
+    };
     let found = if name.is_empty() {
-        registry.primitives().iter().filter(|p| p.namespace.is_empty()).collect()
+        registry
+            .primitives()
+            .iter()
+            .filter(|p| p.namespace.is_empty())
+            .collect()
     } else {
         registry.find(name)
     };
@@ -72,7 +90,11 @@ pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
 
 /// The page of one primitive.
 pub fn page(primitive: &Primitive) -> String {
-    let mut text = format!("{}\n\n{}\n", style(primitive.signature()).bold(), primitive.doc.summary);
+    let mut text = format!(
+        "{}\n\n{}\n",
+        style(primitive.signature()).bold(),
+        primitive.doc.summary
+    );
     if !primitive.doc.body.is_empty() {
         text.push_str(&format!("\n{}\n", primitive.doc.body));
     }
@@ -82,10 +104,19 @@ pub fn page(primitive: &Primitive) -> String {
     } else {
         format!(", needs {}", needs.join(", "))
     };
-    text.push_str(&format!("\n{}  {}{needs}\n", style("Effect").underlined(), primitive.effect));
+    text.push_str(&format!(
+        "\n{}  {}{needs}\n",
+        style("Effect").underlined(),
+        primitive.effect
+    ));
     for param in &primitive.params {
-        let Some(fields) = &param.fields else { continue };
-        text.push_str(&format!("\n{}\n", style(format!("Options ({})", param.name)).underlined()));
+        let Some(fields) = &param.fields else {
+            continue;
+        };
+        text.push_str(&format!(
+            "\n{}\n",
+            style(format!("Options ({})", param.name)).underlined()
+        ));
         for field in fields {
             let default = match (field.default, field.required) {
                 (Some(default), _) => format!(" = {default}"),
@@ -101,7 +132,11 @@ pub fn page(primitive: &Primitive) -> String {
         }
     }
     if !primitive.doc.errors.is_empty() {
-        text.push_str(&format!("\n{}\n{}\n", style("Errors").underlined(), primitive.doc.errors));
+        text.push_str(&format!(
+            "\n{}\n{}\n",
+            style("Errors").underlined(),
+            primitive.doc.errors
+        ));
     }
     for example in &primitive.doc.examples {
         let code = example.code.replace('\n', "\n  ");

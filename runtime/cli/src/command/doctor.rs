@@ -16,15 +16,33 @@ struct Look {
 /// Look at the configuration, the journal, the runbooks and everything the target names.
 pub fn doctor(app: &App) -> Result<u8> {
     let mut looks = vec![
-        Look { what: "configuration", result: configuration(app) },
-        Look { what: "target", result: target(app) },
-        Look { what: "journal", result: journal(app) },
-        Look { what: "runbooks", result: runbooks(app) },
-        Look { what: "secrets", result: secrets(app) },
+        Look {
+            what: "configuration",
+            result: configuration(app),
+        },
+        Look {
+            what: "target",
+            result: target(app),
+        },
+        Look {
+            what: "journal",
+            result: journal(app),
+        },
+        Look {
+            what: "runbooks",
+            result: runbooks(app),
+        },
+        Look {
+            what: "secrets",
+            result: secrets(app),
+        },
     ];
     if let Ok(target) = app.config.target(app.common.target.as_deref()) {
         for (what, script) in ccrun_stdlib::probes(&target) {
-            looks.push(Look { what, result: probe(app, script) });
+            looks.push(Look {
+                what,
+                result: probe(app, script),
+            });
         }
     }
     let bad = looks.iter().filter(|look| look.result.is_err()).count();
@@ -47,7 +65,12 @@ pub fn doctor(app: &App) -> Result<u8> {
                 render::result(&format!("{} {:14} {seen}", style("✓").green(), look.what));
             }
             Err(error) => {
-                render::result(&format!("{} {:14} {}", style("✗").red(), look.what, error.message()));
+                render::result(&format!(
+                    "{} {:14} {}",
+                    style("✗").red(),
+                    look.what,
+                    error.message()
+                ));
                 if let Some(hint) = error.hint_text() {
                     render::result(&format!("  {:14} {hint}", ""));
                 }
@@ -59,7 +82,11 @@ pub fn doctor(app: &App) -> Result<u8> {
 
 fn configuration(app: &App) -> Result<String> {
     Ok(match &app.config.path {
-        Some(path) => format!("{} (targets: {})", path.display(), app.config.target_names().join(", ")),
+        Some(path) => format!(
+            "{} (targets: {})",
+            path.display(),
+            app.config.target_names().join(", ")
+        ),
         None => "no ccrun.toml: the target is `local`".to_owned(),
     })
 }
@@ -67,7 +94,11 @@ fn configuration(app: &App) -> Result<String> {
 fn target(app: &App) -> Result<String> {
     let target = app.config.target(app.common.target.as_deref())?;
     target.check_keys(app.registry.target_keys())?;
-    let protected = if target.is_protected() { " (protected)" } else { "" };
+    let protected = if target.is_protected() {
+        " (protected)"
+    } else {
+        ""
+    };
     Ok(format!("{}{protected}", target.name()))
 }
 
@@ -87,8 +118,11 @@ fn runbooks(app: &App) -> Result<String> {
     if broken.is_empty() {
         return Ok(format!("{} found", entries.len()));
     }
-    Err(ccrun_kernel::Error::new("check.failed", format!("can't be read: {}", broken.join(", ")))
-        .hint("`ccrun check` says why"))
+    Err(ccrun_kernel::Error::new(
+        "check.failed",
+        format!("can't be read: {}", broken.join(", ")),
+    )
+    .hint("`ccrun check` says why"))
 }
 
 fn secrets(app: &App) -> Result<String> {

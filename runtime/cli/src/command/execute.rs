@@ -30,7 +30,11 @@ enum Choice {
 impl Prepared {
     /// What [`App::prepare`] made.
     pub fn new(spec: RunSpec, source: Source, terminal: Option<Arc<Terminal>>) -> Self {
-        Self { spec, source, terminal }
+        Self {
+            spec,
+            source,
+            terminal,
+        }
     }
 
     /// The run, without having begun.
@@ -46,11 +50,20 @@ impl Prepared {
 
     /// Run it, and return the run as well: its plan.
     pub fn execute_for_plan(self, app: &App) -> Result<(u8, Arc<Run>)> {
-        let Self { spec, source, terminal } = self;
+        let Self {
+            spec,
+            source,
+            terminal,
+        } = self;
         let journaled = spec.journal.is_some();
         let dry = spec.mode.is_dry();
         // The lock first: a run that never began leaves nothing to resume.
-        let lock = match source.runbook.header.as_ref().and_then(|h| h.lock.as_deref()) {
+        let lock = match source
+            .runbook
+            .header
+            .as_ref()
+            .and_then(|h| h.lock.as_deref())
+        {
             Some(name) if journaled && !dry => {
                 Some(Held::acquire(app, name, &spec, source.lock_wait)?)
             }
@@ -61,7 +74,12 @@ impl Prepared {
             Some(journal) => journal.begin(&super::record::new_run(&spec, &source))?,
             None => {}
         }
-        if let Some(timeout) = source.runbook.header.as_ref().and_then(|h| h.timeout.as_ref()) {
+        if let Some(timeout) = source
+            .runbook
+            .header
+            .as_ref()
+            .and_then(|h| h.timeout.as_ref())
+        {
             let cancel = spec.cancel.clone();
             ccrun_kernel::run::cancel_after(&spec.handle, cancel, timeout.to_std());
         }
@@ -95,7 +113,10 @@ impl Prepared {
                 && !dry
                 && matches!(ending.status, RunStatus::Failed | RunStatus::Interrupted);
             if resumable && terminal.is_some() {
-                render::remark(&format!("`ccrun resume {}` goes on from here", run.id().short()));
+                render::remark(&format!(
+                    "`ccrun resume {}` goes on from here",
+                    run.id().short()
+                ));
             }
         } else if source.brief && !ending.value.is_unit() {
             match app.common.output {
@@ -141,7 +162,10 @@ fn after(
                 if run.has_undos()
                     && let Err(failure) = session.roll_back()
                 {
-                    render::remark(&render::error::render(&failure, Some(&source.runbook.source)));
+                    render::remark(&render::error::render(
+                        &failure,
+                        Some(&source.runbook.source),
+                    ));
                 }
                 return result;
             }
@@ -163,7 +187,12 @@ fn offer(run: &Run, interrupted: bool) -> Choice {
         choices.insert(0, "roll back".to_owned());
     }
     let question = Question {
-        text: if interrupted { "interrupted: what now?" } else { "what now?" }.to_owned(),
+        text: if interrupted {
+            "interrupted: what now?"
+        } else {
+            "what now?"
+        }
+        .to_owned(),
         kind: QuestionKind::Choice(choices),
         default: Some("leave".to_owned()),
         details: None,
@@ -177,5 +206,8 @@ fn offer(run: &Run, interrupted: bool) -> Choice {
 
 /// The error for a run that can't go on because of `what`.
 pub fn not_resumable(run: &str, what: &str) -> Error {
-    Error::new("resume.impossible", format!("run {run} can't be resumed: {what}"))
+    Error::new(
+        "resume.impossible",
+        format!("run {run} can't be resumed: {what}"),
+    )
 }

@@ -36,7 +36,9 @@ pub fn history(app: &App, args: &History) -> Result<u8> {
             run.user.clone(),
         ]
     });
-    let headers = ["run", "status", "runbook", "target", "mode", "started", "took", "by"];
+    let headers = [
+        "run", "status", "runbook", "target", "mode", "started", "took", "by",
+    ];
     render::result(&table::table(&headers, rows));
     Ok(0)
 }

@@ -30,18 +30,28 @@ pub fn list(app: &App) -> Result<u8> {
     if entries.is_empty() {
         render::remark(&format!(
             "no runbooks in {}; `ccrun new NAME` writes one",
-            app.runbook_path().iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+            app.runbook_path()
+                .iter()
+                .map(|p| p.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
         ));
         return Ok(0);
     }
     let rows = entries.iter().map(|entry| {
         let (summary, params) = match &entry.runbook {
             Ok(runbook) => (runbook.summary.clone(), describe_params(runbook)),
-            Err(error) => (format!("does not check: {}", error.message()), String::new()),
+            Err(error) => (
+                format!("does not check: {}", error.message()),
+                String::new(),
+            ),
         };
         vec![entry.name.clone(), summary, params]
     });
-    render::result(&table::table(&["runbook", "what it does", "parameters"], rows));
+    render::result(&table::table(
+        &["runbook", "what it does", "parameters"],
+        rows,
+    ));
     Ok(0)
 }
 
@@ -50,7 +60,13 @@ fn describe_params(runbook: &ccrun_kernel::runbook::Runbook) -> String {
         .header
         .iter()
         .flat_map(|header| header.params.values())
-        .map(|param| if param.required { format!("{}*", param.name) } else { param.name.clone() })
+        .map(|param| {
+            if param.required {
+                format!("{}*", param.name)
+            } else {
+                param.name.clone()
+            }
+        })
         .collect();
     params.join(" ")
 }

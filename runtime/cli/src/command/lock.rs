@@ -68,7 +68,9 @@ impl Held {
                 }
             }
         })?;
-        let renewal = app.handle().spawn(renew(journal.clone(), name.to_owned(), holder));
+        let renewal = app
+            .handle()
+            .spawn(renew(journal.clone(), name.to_owned(), holder));
         Ok(Self {
             journal,
             name: name.to_owned(),
@@ -91,7 +93,10 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
         // If this fails the lock still ends: its holder's process does.
-        drop(self.handle.block_on(self.journal.release_lock(&self.name, &self.run)));
+        drop(
+            self.handle
+                .block_on(self.journal.release_lock(&self.name, &self.run)),
+        );
     }
 }
 
@@ -112,11 +117,20 @@ fn who(row: &LockRow) -> String {
 
 fn refused(name: &str, row: &LockRow) -> Error {
     let hint = if row.holder.run.is_some() {
-        format!("wait for it with `--lock-wait 5m`, or see `ccrun lock status`; `ccrun lock release {name}` if it hangs")
+        format!(
+            "wait for it with `--lock-wait 5m`, or see `ccrun lock status`; `ccrun lock release {name}` if it hangs"
+        )
     } else {
-        format!("ask {} before `ccrun lock release {name}`", row.holder.person)
+        format!(
+            "ask {} before `ccrun lock release {name}`",
+            row.holder.person
+        )
     };
-    Error::new("lock_held", format!("lock `{name}` is held by {}", who(row))).hint(hint)
+    Error::new(
+        "lock_held",
+        format!("lock `{name}` is held by {}", who(row)),
+    )
+    .hint(hint)
 }
 
 /// Show, take or release locks.
@@ -135,23 +149,23 @@ pub fn lock(app: &App, command: &Lock) -> Result<u8> {
             match app.block_on(journal.lock(name, &holder, LEASE))? {
                 LockOutcome::HeldBy(row) => Err(refused(name, &row)),
                 _ => {
-                    render::remark(&format!("lock `{name}` is yours until `ccrun lock release {name}`"));
+                    render::remark(&format!(
+                        "lock `{name}` is yours until `ccrun lock release {name}`"
+                    ));
                     Ok(0)
                 }
             }
         }
-        Lock::Release { name } => {
-            match app.block_on(app.journal()?.force_release(name))? {
-                Some(row) => {
-                    render::remark(&format!("released; it was held by {}", who(&row)));
-                    Ok(0)
-                }
-                None => {
-                    render::remark(&format!("nobody holds a lock `{name}`"));
-                    Ok(0)
-                }
+        Lock::Release { name } => match app.block_on(app.journal()?.force_release(name))? {
+            Some(row) => {
+                render::remark(&format!("released; it was held by {}", who(&row)));
+                Ok(0)
             }
-        }
+            None => {
+                render::remark(&format!("nobody holds a lock `{name}`"));
+                Ok(0)
+            }
+        },
     }
 }
 
@@ -179,10 +193,13 @@ fn status(app: &App) -> Result<u8> {
         return Ok(0);
     }
     let rows = rows.iter().map(|row| {
-        let state = if row.stale { "holder gone: the next run takes it" } else { "held" };
+        let state = if row.stale {
+            "holder gone: the next run takes it"
+        } else {
+            "held"
+        };
         vec![row.name.clone(), who(row), state.to_owned()]
     });
     render::result(&table::table(&["lock", "held by", "state"], rows));
     Ok(0)
 }
-

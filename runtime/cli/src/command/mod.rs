@@ -34,9 +34,7 @@ pub fn dispatch(cli: Cli) -> u8 {
     };
     let result = match (cli.eval, cli.command) {
         (Some(text), None) => eval::eval(&app, &text),
-        (Some(_), Some(_)) => {
-            Err(Error::new("usage", "`-e` and a command exclude each other"))
-        }
+        (Some(_), Some(_)) => Err(Error::new("usage", "`-e` and a command exclude each other")),
         (None, None | Some(Command::Repl)) => repl::repl(&app),
         (None, Some(command)) => match command {
             Command::Run(args) => run::run(&app, &args),
@@ -65,9 +63,11 @@ fn fail(error: &Error) -> u8 {
     match error.kind() {
         "interrupted" => 130,
         "permission_denied" | "refused" | "lock_held" | "journal.run_active" | "plan.drift" => 3,
-        kind if ["usage", "param", "syntax", "header", "runbook", "config", "check"]
-            .iter()
-            .any(|prefix| kind.split('.').next() == Some(prefix)) =>
+        kind if [
+            "usage", "param", "syntax", "header", "runbook", "config", "check",
+        ]
+        .iter()
+        .any(|prefix| kind.split('.').next() == Some(prefix)) =>
         {
             2
         }

@@ -19,17 +19,22 @@ pub fn new(app: &App, name: &str) -> Result<u8> {
         path = folder.join(path);
     }
     if path.exists() {
-        return Err(Error::new("usage", format!("{} is there already", path.display()))
-            .hint("choose another name"));
+        return Err(
+            Error::new("usage", format!("{} is there already", path.display()))
+                .hint("choose another name"),
+        );
     }
-    let title = path.file_stem().map(|s| s.to_string_lossy().replace(['-', '_'], " "));
+    let title = path
+        .file_stem()
+        .map(|s| s.to_string_lossy().replace(['-', '_'], " "));
     let title = title.unwrap_or_default();
-    std::fs::write(&path, template(&title)).map_err(|error| {
-        Error::from(error).detail("path", path.display().to_string())
-    })?;
+    std::fs::write(&path, template(&title))
+        .map_err(|error| Error::from(error).detail("path", path.display().to_string()))?;
     render::result(&path.display().to_string());
     let shown = path.display();
-    render::remark(&format!("next: `ccrun check {shown}`, `ccrun --dry-run {shown}`, `ccrun {shown}`"));
+    render::remark(&format!(
+        "next: `ccrun check {shown}`, `ccrun --dry-run {shown}`, `ccrun {shown}`"
+    ));
     Ok(0)
 }
 

@@ -1,12 +1,14 @@
 //! The parameters of a run: given, or asked for on a terminal.
 
+use ccrun_kernel::Result;
 use ccrun_kernel::prompt::{Question, QuestionKind};
 use ccrun_kernel::rhai::{Dynamic, Map};
-use ccrun_kernel::runbook::params::{ParamKind, ParamSources, ParamSpec, parse_value, resolve as resolve_params};
 use ccrun_kernel::runbook::Runbook;
+use ccrun_kernel::runbook::params::{
+    ParamKind, ParamSources, ParamSpec, parse_value, resolve as resolve_params,
+};
 use ccrun_kernel::secret::{Redactor, Secret};
 use ccrun_kernel::value::KeptSecret;
-use ccrun_kernel::Result;
 
 use crate::app::App;
 use crate::cli::Run;
@@ -18,7 +20,9 @@ use crate::render;
 /// # Errors
 /// What is missing, unknown or wrong.
 pub fn resolve(app: &App, runbook: &Runbook, args: &Run) -> Result<Map> {
-    let Some(header) = &runbook.header else { return Ok(Map::new()) };
+    let Some(header) = &runbook.header else {
+        return Ok(Map::new());
+    };
     let mut given = ParamSources::new(args.file.display().to_string())
         .pairs(&args.params)?
         .environment(std::env::vars());
@@ -38,7 +42,7 @@ pub fn resolve(app: &App, runbook: &Runbook, args: &Run) -> Result<Map> {
                 let answer = prompter.ask(&question(spec))?;
                 match parse_value(spec, &answer) {
                     Ok(value) => {
-                        resolved.answer(&spec, value);
+                        resolved.answer(spec, value);
                         break;
                     }
                     Err(error) => render::remark(&render::error::render(&error, None)),
@@ -89,7 +93,11 @@ fn looked_up(app: &App, target: Option<&str>, reference: &str) -> Result<Dynamic
 }
 
 fn question(spec: &ParamSpec) -> Question {
-    let help = spec.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
+    let help = spec
+        .help
+        .as_deref()
+        .map(|help| format!(" ({help})"))
+        .unwrap_or_default();
     Question {
         text: format!("{}{help}", spec.name),
         kind: match spec.kind {

@@ -41,7 +41,9 @@ pub struct SavedPlan {
 impl SavedPlan {
     /// The changes that are ones.
     pub fn real_changes(&self) -> impl Iterator<Item = &PlannedChange> {
-        self.changes.iter().filter(|change| !change.preview.unchanged)
+        self.changes
+            .iter()
+            .filter(|change| !change.preview.unchanged)
     }
 }
 
@@ -57,12 +59,18 @@ pub fn plan(app: &App, args: &RunArgs, out: Option<&Path>) -> Result<u8> {
     if let Some(out) = out {
         let text = serde_json::to_string_pretty(&plan)
             .map_err(|error| Error::new("plan.unwritable", error.to_string()))?;
-        std::fs::write(out, text).map_err(|error| {
-            Error::from(error).detail("path", out.display().to_string())
-        })?;
-        render::remark(&format!("saved; `ccrun apply {}` carries it out", out.display()));
+        std::fs::write(out, text)
+            .map_err(|error| Error::from(error).detail("path", out.display().to_string()))?;
+        render::remark(&format!(
+            "saved; `ccrun apply {}` carries it out",
+            out.display()
+        ));
     }
-    Ok(if plan.real_changes().next().is_some() { CHANGES } else { 0 })
+    Ok(if plan.real_changes().next().is_some() {
+        CHANGES
+    } else {
+        0
+    })
 }
 
 /// Run the runbook dry. Returns its exit status and the plan.
@@ -70,7 +78,11 @@ pub fn make(app: &App, source: Source, heard: bool) -> Result<(u8, SavedPlan)> {
     let runbook = source.runbook.path.display().to_string();
     let text = source.runbook.source.clone();
     let params = super::record::params(&source);
-    let prepared = if heard { app.prepare(source)? } else { app.prepare_silent(source)? };
+    let prepared = if heard {
+        app.prepare(source)?
+    } else {
+        app.prepare_silent(source)?
+    };
     let (status, run) = run::on_script_thread(|| prepared.execute_for_plan(app))??;
     let plan = SavedPlan {
         format: FORMAT,

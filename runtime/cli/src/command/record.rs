@@ -1,8 +1,8 @@
 //! What the journal is told of a run that begins.
 
 use ccrun_kernel::journal::{NewRun, Process};
-use ccrun_kernel::run::RunSpec;
 use ccrun_kernel::rhai::Dynamic;
+use ccrun_kernel::run::RunSpec;
 use serde_json::Value;
 
 use crate::app::Source;

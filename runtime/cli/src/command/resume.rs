@@ -25,7 +25,10 @@ pub fn resume(app: &App, args: &Resume) -> Result<u8> {
         RunStatus::Running => {
             return Err(Error::new(
                 "journal.run_active",
-                format!("run {} is running, as process {} on {}", row.id, row.process.pid, row.process.host),
+                format!(
+                    "run {} is running, as process {} on {}",
+                    row.id, row.process.pid, row.process.host
+                ),
             ));
         }
         RunStatus::Done if !anew => {
@@ -74,7 +77,8 @@ fn find(app: &App, journal: &Journal, prefix: Option<&str>) -> Result<RunRow> {
                 && run.mode != "dry_run"
         })
         .ok_or_else(|| {
-            Error::new("journal.run_not_found", "no run stopped half-way").hint("`ccrun history` lists them")
+            Error::new("journal.run_not_found", "no run stopped half-way")
+                .hint("`ccrun history` lists them")
         })
 }
 
@@ -82,7 +86,12 @@ fn find(app: &App, journal: &Journal, prefix: Option<&str>) -> Result<RunRow> {
 fn announce(app: &App, journal: &Journal, row: &RunRow, runbook: &Runbook) -> Result<()> {
     let steps = app.block_on(journal.steps(&row.id))?;
     let last_part = |step: &StepRow| -> String {
-        step.key.path.rsplit('/').next().unwrap_or_default().to_owned()
+        step.key
+            .path
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     };
     let done = |name: &str| {
         let done = steps.iter().filter(|step| step.status == StepStatus::Done);
@@ -94,7 +103,9 @@ fn announce(app: &App, journal: &Journal, row: &RunRow, runbook: &Runbook) -> Re
     let old: Vec<_> = step_bodies(&old);
     for body in step_bodies(&runbook.source) {
         let Some(name) = &body.name else { continue };
-        let same_text = old.iter().any(|o| o.name.as_ref() == Some(name) && o.hash == body.hash);
+        let same_text = old
+            .iter()
+            .any(|o| o.name.as_ref() == Some(name) && o.hash == body.hash);
         match (known(name), same_text, done(name)) {
             (true, true, count) if count > 0 => reused += count,
             (true, true, _) => {}

@@ -14,8 +14,10 @@ use crate::render;
 /// Read or write the age file of the target.
 pub fn secret(app: &App, command: &Secret) -> Result<u8> {
     let target = app.config.target(app.common.target.as_deref())?;
-    let config = target.section::<SecretsConfig>("secrets")?.unwrap_or_default();
-    let mut file = open_age_file(&config, target.folder())?;
+    let config = target
+        .section::<SecretsConfig>("secrets")?
+        .unwrap_or_default();
+    let file = open_age_file(&config, target.folder())?;
     match command {
         Secret::Set { name } => {
             let value = given(name)?;
@@ -24,7 +26,10 @@ pub fn secret(app: &App, command: &Secret) -> Result<u8> {
         }
         Secret::Generate { name, length } => {
             file.generate(name, *length)?;
-            render::remark(&format!("`{name}` is in {}; it was not printed", file.path().display()));
+            render::remark(&format!(
+                "`{name}` is in {}; it was not printed",
+                file.path().display()
+            ));
         }
         Secret::List => {
             let names = file.names()?;
@@ -51,7 +56,9 @@ pub fn secret(app: &App, command: &Secret) -> Result<u8> {
 /// line, which every user of the machine can read.
 fn given(name: &str) -> Result<String> {
     let value = match TerminalPrompter::if_interactive(None) {
-        Some(prompter) => prompter.ask(&question(format!("value of {name}"), QuestionKind::Secret))?,
+        Some(prompter) => {
+            prompter.ask(&question(format!("value of {name}"), QuestionKind::Secret))?
+        }
         None => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text)?;
@@ -59,8 +66,11 @@ fn given(name: &str) -> Result<String> {
         }
     };
     if value.is_empty() {
-        return Err(Error::new("usage", "the value is empty: nothing was stored")
-            .hint(format!("pipe it in: `printf %s \"$VALUE\" | ccrun secret set {name}`")));
+        return Err(
+            Error::new("usage", "the value is empty: nothing was stored").hint(format!(
+                "pipe it in: `printf %s \"$VALUE\" | ccrun secret set {name}`"
+            )),
+        );
     }
     Ok(value)
 }
@@ -80,5 +90,10 @@ fn confirmed(name: &str) -> Result<bool> {
 }
 
 fn question(text: String, kind: QuestionKind) -> Question {
-    Question { text, kind, default: None, details: None }
+    Question {
+        text,
+        kind,
+        default: None,
+        details: None,
+    }
 }

@@ -16,7 +16,10 @@ pub fn show(app: &App, run: Option<&str>, with_events: bool) -> Result<u8> {
     let row = match run {
         Some(prefix) => app.block_on(journal.run(prefix))?,
         None => app
-            .block_on(journal.runs(&RunFilter { limit: Some(1), ..RunFilter::default() }))?
+            .block_on(journal.runs(&RunFilter {
+                limit: Some(1),
+                ..RunFilter::default()
+            }))?
             .pop()
             .ok_or_else(no_runs)?,
     };
@@ -38,12 +41,22 @@ pub fn show(app: &App, run: Option<&str>, with_events: bool) -> Result<u8> {
                 mark(step.status.as_str()),
                 step.key.path.clone(),
                 step.elapsed.map(time::elapsed).unwrap_or_default(),
-                step.error.as_ref().and_then(|e| e["message"].as_str()).unwrap_or_default().to_owned(),
+                step.error
+                    .as_ref()
+                    .and_then(|e| e["message"].as_str())
+                    .unwrap_or_default()
+                    .to_owned(),
             ]
         });
-        render::result(&format!("\n{}", table::table(&["", "step", "took", ""], rows)));
+        render::result(&format!(
+            "\n{}",
+            table::table(&["", "step", "took", ""], rows)
+        ));
     }
-    let changes: Vec<_> = effects.iter().filter(|effect| effect.effect == "change").collect();
+    let changes: Vec<_> = effects
+        .iter()
+        .filter(|effect| effect.effect == "change")
+        .collect();
     if !changes.is_empty() {
         let rows = changes.iter().map(|effect| {
             vec![
@@ -54,7 +67,10 @@ pub fn show(app: &App, run: Option<&str>, with_events: bool) -> Result<u8> {
                 effect.step.clone().unwrap_or_default(),
             ]
         });
-        render::result(&format!("\n{}", table::table(&["change", "arguments", "outcome", "took", "step"], rows)));
+        render::result(&format!(
+            "\n{}",
+            table::table(&["change", "arguments", "outcome", "took", "step"], rows)
+        ));
     }
     let reads = effects.len() - changes.len();
     if reads > 0 {
@@ -82,7 +98,11 @@ pub fn show(app: &App, run: Option<&str>, with_events: bool) -> Result<u8> {
 
 fn head(row: &RunRow) {
     let took = super::history::took(row).map(time::elapsed);
-    let attempt = if row.attempt > 1 { format!(", attempt {}", row.attempt) } else { String::new() };
+    let attempt = if row.attempt > 1 {
+        format!(", attempt {}", row.attempt)
+    } else {
+        String::new()
+    };
     render::result(&format!(
         "{} {}  {}\n{} on {}, {}{attempt}, by {} on {}, {}{}",
         style(&row.id).bold(),
@@ -94,12 +114,17 @@ fn head(row: &RunRow) {
         row.user,
         row.process.host,
         time::ago(row.started),
-        took.map(|took| format!(", took {took}")).unwrap_or_default(),
+        took.map(|took| format!(", took {took}"))
+            .unwrap_or_default(),
     ));
     if let Some(parent) = &row.parent {
         render::result(&format!("made from run {parent}"));
     }
-    if row.params.as_object().is_some_and(|params| !params.is_empty()) {
+    if row
+        .params
+        .as_object()
+        .is_some_and(|params| !params.is_empty())
+    {
         render::result(&format!("parameters: {}", row.params));
     }
 }

@@ -82,12 +82,19 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_call_after_wide_characters() {
-        let at = Location { source: "a.rhai".into(), line: 2, column: 12 };
+        let at = Location {
+            source: "a.rhai".into(),
+            line: 2,
+            column: 12,
+        };
         let error = Error::new("docker.not_found", "there is no container `é`")
             .hint("`docker ps -a`")
             .at(Some(at));
         console::set_colors_enabled_stderr(false);
-        let text = render(&error, Some("let x = 1;\nlet é = 1; docker::container(\"é\");\n"));
+        let text = render(
+            &error,
+            Some("let x = 1;\nlet é = 1; docker::container(\"é\");\n"),
+        );
         assert!(text.contains("a.rhai:2:12"), "{text}");
         assert!(text.contains("           ^^^^^^^^^^^^^^^^^"), "{text}");
         assert!(text.contains("help: `docker ps -a`"), "{text}");

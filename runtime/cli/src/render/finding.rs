@@ -26,9 +26,14 @@ pub fn render(finding: &Finding) -> String {
     }
     let mut report = vec![group];
     if let Some(suggestion) = &finding.suggestion {
-        report.push(Group::with_title(Level::HELP.secondary_title(suggestion.as_str())));
+        report.push(Group::with_title(
+            Level::HELP.secondary_title(suggestion.as_str()),
+        ));
     }
-    let renderer =
-        if console::colors_enabled() { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if console::colors_enabled() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     renderer.decor_style(DecorStyle::Ascii).render(&report)
 }

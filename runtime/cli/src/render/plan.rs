@@ -7,7 +7,9 @@ use console::style;
 #[must_use]
 pub fn change(change: &PlannedChange) -> String {
     let mut text = if change.preview.unchanged {
-        style(format!("  = {} {}", change.primitive, change.args)).dim().to_string()
+        style(format!("  = {} {}", change.primitive, change.args))
+            .dim()
+            .to_string()
     } else {
         format!(
             "{} {} {}",

@@ -10,11 +10,16 @@ pub fn table<H: AsRef<str>>(headers: &[H], rows: impl IntoIterator<Item = Vec<St
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headers.iter().map(|header| {
-            console::style(header.as_ref().to_uppercase()).bold().to_string()
+            console::style(header.as_ref().to_uppercase())
+                .bold()
+                .to_string()
         }));
     for row in rows {
         table.add_row(row);
     }
     let text = table.to_string();
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -48,8 +48,11 @@ impl Terminal {
     #[must_use]
     pub fn new(verbosity: Verbosity, brief: bool) -> Self {
         let live = super::colour::is_live() && verbosity > Verbosity::Quiet;
-        let target =
-            if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if live {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         Self {
             verbosity,
             brief,
@@ -70,7 +73,11 @@ impl Terminal {
 
     fn step_started(&self, path: &str, attempt: u32) {
         let (depth, name) = place(path);
-        let again = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+        let again = if attempt > 1 {
+            format!(" (attempt {attempt})")
+        } else {
+            String::new()
+        };
         if !self.live {
             if self.verbosity > Verbosity::Quiet {
                 self.remark(&format!("{}→ {name}{again}", "  ".repeat(depth)));
@@ -103,7 +110,9 @@ impl Terminal {
         let (mark, note) = match status {
             StepStatus::Done => (style("✓").green(), elapsed),
             StepStatus::Failed => (style("✗").red(), elapsed),
-            StepStatus::Interrupted => (style("✗").yellow(), format!("interrupted after {elapsed}")),
+            StepStatus::Interrupted => {
+                (style("✗").yellow(), format!("interrupted after {elapsed}"))
+            }
             StepStatus::Reused => (style("↷").cyan(), "done before".to_owned()),
             StepStatus::Skipped => {
                 let why = error.map_or_else(String::new, |why| format!(": {why}"));
@@ -119,7 +128,17 @@ impl Terminal {
     }
 
     fn progress(&self, id: u64, event: &Event) {
-        let Event::Progress { label, done, total, bytes, finished, .. } = event else { return };
+        let Event::Progress {
+            label,
+            done,
+            total,
+            bytes,
+            finished,
+            ..
+        } = event
+        else {
+            return;
+        };
         if !self.live {
             return;
         }
@@ -133,7 +152,9 @@ impl Terminal {
         let bar = state.progress.entry(id).or_insert_with(|| {
             let bar = self.bars.add(ProgressBar::new_spinner());
             let pattern = match (total, bytes) {
-                (Some(_), true) => "    {msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+                (Some(_), true) => {
+                    "    {msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+                }
                 (Some(_), false) => "    {msg} [{bar:30}] {pos}/{len} {eta}",
                 (None, true) => "    {msg} {bytes} {bytes_per_sec}",
                 (None, false) => "    {msg} {pos}",
@@ -151,8 +172,14 @@ impl Terminal {
     }
 
     fn effect_finished(&self, record: &Record) {
-        let Event::EffectFinished { primitive, effect, args, outcome, elapsed_us, .. } =
-            &record.event
+        let Event::EffectFinished {
+            primitive,
+            effect,
+            args,
+            outcome,
+            elapsed_us,
+            ..
+        } = &record.event
         else {
             return;
         };
@@ -234,7 +261,12 @@ impl Sink for Terminal {
     fn record(&self, record: &Record) {
         let step = record.step.as_deref().unwrap_or_default();
         match &record.event {
-            Event::RunStarted { mode, runbook, target, resumed } => {
+            Event::RunStarted {
+                mode,
+                runbook,
+                target,
+                resumed,
+            } => {
                 {
                     let mut state = self.state.lock();
                     state.dry = mode == "dry_run";
@@ -242,11 +274,18 @@ impl Sink for Terminal {
                 }
                 if self.verbosity == Verbosity::Verbose {
                     let how = if *resumed { ", resumed" } else { "" };
-                    self.remark(&format!("{runbook} on {target} ({mode}{how}), run {}", record.run));
+                    self.remark(&format!(
+                        "{runbook} on {target} ({mode}{how}), run {}",
+                        record.run
+                    ));
                 }
             }
             Event::StepStarted { attempt } => self.step_started(step, *attempt),
-            Event::StepFinished { status, elapsed_us, error } => {
+            Event::StepFinished {
+                status,
+                elapsed_us,
+                error,
+            } => {
                 let message = error.as_ref().and_then(|error| error["message"].as_str());
                 self.step_finished(step, *status, *elapsed_us, message);
             }
@@ -258,7 +297,12 @@ impl Sink for Terminal {
             Event::PlanNote { text } => {
                 self.remark(&style(format!("     {text}")).dim().for_stderr().to_string());
             }
-            Event::Check { name, status, evidence, fix } => {
+            Event::Check {
+                name,
+                status,
+                evidence,
+                fix,
+            } => {
                 let mark = match status {
                     CheckStatus::Ok => style("✓").green(),
                     CheckStatus::Warn => style("!").yellow(),
@@ -286,7 +330,11 @@ pub fn recap_line(run: &str, status: RunStatus, recap: &Recap, dry: bool) -> Str
         RunStatus::Interrupted => style("interrupted").yellow(),
         RunStatus::Refused => style("refused").yellow(),
     };
-    let reused = if recap.reused > 0 { format!(" ({} reused)", recap.reused) } else { String::new() };
+    let reused = if recap.reused > 0 {
+        format!(" ({} reused)", recap.reused)
+    } else {
+        String::new()
+    };
     let steps = recap.steps + recap.reused;
     format!(
         "{}: {steps} steps{reused}, {} {}, {} failed, {} skipped, {}, run {run}",
@@ -301,5 +349,8 @@ pub fn recap_line(run: &str, status: RunStatus, recap: &Recap, dry: bool) -> Str
 
 /// The depth of a step and its own name.
 fn place(path: &str) -> (usize, &str) {
-    (path.matches('/').count(), path.rsplit('/').next().unwrap_or(path))
+    (
+        path.matches('/').count(),
+        path.rsplit('/').next().unwrap_or(path),
+    )
 }

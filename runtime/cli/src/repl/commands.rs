@@ -13,15 +13,39 @@ use crate::render::{self, time};
 /// Name, arguments, what it does.
 pub const COMMANDS: [(&str, &str, &str); 12] = [
     ("help", "", "show this"),
-    ("doc", "[NAME]", "show the documentation of a primitive, type or namespace"),
-    ("load", "FILE", "run a script file in this session: its functions and variables stay"),
+    (
+        "doc",
+        "[NAME]",
+        "show the documentation of a primitive, type or namespace",
+    ),
+    (
+        "load",
+        "FILE",
+        "run a script file in this session: its functions and variables stay",
+    ),
     ("save", "FILE", "write the lines entered so far into a file"),
-    ("target", "[NAME]", "show the target, or begin anew on another one"),
+    (
+        "target",
+        "[NAME]",
+        "show the target, or begin anew on another one",
+    ),
     ("dry", "", "turn the dry run on or off"),
-    ("time", "[on|off|SCRIPT]", "show how long each line, or one script, takes"),
+    (
+        "time",
+        "[on|off|SCRIPT]",
+        "show how long each line, or one script, takes",
+    ),
     ("vars", "", "list the variables"),
-    ("redo", "", "after a failure: run the failed step again and go on"),
-    ("skip", "", "after a failure: leave the failed step out and go on"),
+    (
+        "redo",
+        "",
+        "after a failure: run the failed step again and go on",
+    ),
+    (
+        "skip",
+        "",
+        "after a failure: leave the failed step out and go on",
+    ),
     ("undo", "", "after a failure: take the completed steps back"),
     ("quit", "", "leave"),
 ];
@@ -71,8 +95,12 @@ impl Repl<'_> {
             other => {
                 let names = COMMANDS.iter().map(|(name, ..)| *name);
                 let hint = ccrun_kernel::value::closest(other, names)
-                    .map_or_else(String::new, |nearest| format!(" Did you mean `:{nearest}`?"));
-                render::remark(&format!("there is no command `:{other}`.{hint} `:help` lists them."));
+                    .map_or_else(String::new, |nearest| {
+                        format!(" Did you mean `:{nearest}`?")
+                    });
+                render::remark(&format!(
+                    "there is no command `:{other}`.{hint} `:help` lists them."
+                ));
             }
         }
         Next::Stay
@@ -97,8 +125,18 @@ impl Repl<'_> {
             render::remark("where to? `:save FILE`");
             return;
         }
-        let text = self.entered.iter().map(|line| format!("{line}\n")).collect::<String>();
-        let text = self.session.run().secrets().redactor().redact(&text).into_owned();
+        let text = self
+            .entered
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>();
+        let text = self
+            .session
+            .run()
+            .secrets()
+            .redactor()
+            .redact(&text)
+            .into_owned();
         let written = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -119,7 +157,10 @@ impl Repl<'_> {
             .map(|(name, _, value)| (name.to_owned(), super::value::brief(&run, &value)))
             .collect();
         for (name, value) in variables {
-            render::result(&format!("{name} = {}", run.secrets().redactor().redact(&value)));
+            render::result(&format!(
+                "{name} = {}",
+                run.secrets().redactor().redact(&value)
+            ));
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ccrun_kernel::Registry;
 use ccrun_kernel::primitive::PrimitiveKind;
 use ccrun_kernel::rhai::{Engine, Map, ParseErrorType};
 use ccrun_kernel::run::{self, Session};
-use ccrun_kernel::Registry;
 use rustyline::completion::{Completer, Pair};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper, Highlighter, Hinter};
@@ -31,7 +31,11 @@ const KEYWORDS: [&str; 12] = [
 impl Assistant {
     /// An assistant that knows these primitives.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, parser: run::bare(), variables: BTreeMap::new() }
+        Self {
+            registry,
+            parser: run::bare(),
+            variables: BTreeMap::new(),
+        }
     }
 
     /// Learn the variables of the session.
@@ -54,7 +58,13 @@ impl Assistant {
         let before = &line[..cursor];
         if let Some(command) = before.strip_prefix(':') {
             let (start, names) = match command.split_once(' ') {
-                None => (1, COMMANDS.iter().map(|(name, ..)| (*name).to_owned()).collect()),
+                None => (
+                    1,
+                    COMMANDS
+                        .iter()
+                        .map(|(name, ..)| (*name).to_owned())
+                        .collect(),
+                ),
                 Some(("doc", name)) => (cursor - name.len(), self.documented()),
                 Some((_, argument)) => (cursor - argument.len(), Vec::new()),
             };
@@ -110,7 +120,11 @@ impl Assistant {
         let variables = self.variables.keys().cloned();
         let keywords = KEYWORDS.iter().map(|word| (*word).to_owned());
         let language = self.functions("");
-        namespaces.chain(variables).chain(keywords).chain(language).collect()
+        namespaces
+            .chain(variables)
+            .chain(keywords)
+            .chain(language)
+            .collect()
     }
 
     fn documented(&self) -> Vec<String> {
@@ -124,8 +138,10 @@ impl Assistant {
 }
 
 fn matching(names: Vec<String>, prefix: &str) -> Vec<String> {
-    let mut names: Vec<String> =
-        names.into_iter().filter(|name| name.starts_with(prefix) && !name.is_empty()).collect();
+    let mut names: Vec<String> = names
+        .into_iter()
+        .filter(|name| name.starts_with(prefix) && !name.is_empty())
+        .collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -143,7 +159,10 @@ impl Completer for Assistant {
         let (start, names) = self.candidates(line, cursor);
         let pairs = names
             .into_iter()
-            .map(|name| Pair { display: name.trim_end_matches('(').to_owned(), replacement: name })
+            .map(|name| Pair {
+                display: name.trim_end_matches('(').to_owned(),
+                replacement: name,
+            })
             .collect();
         Ok((start, pairs))
     }
@@ -164,7 +183,9 @@ fn is_unfinished(parser: &Engine, text: &str) -> bool {
     if text.trim_start().starts_with(':') {
         return false;
     }
-    let Err(error) = parser.compile(text) else { return false };
+    let Err(error) = parser.compile(text) else {
+        return false;
+    };
     match error.err_type() {
         ParseErrorType::UnexpectedEOF => true,
         ParseErrorType::BadInput(problem) => {
@@ -199,7 +220,9 @@ mod tests {
     #[test]
     fn functions_variables_and_keys_complete() {
         let mut assistant = Assistant::new(Arc::new(Registry::new(ccrun_stdlib::namespaces())));
-        assistant.variables.insert("backup".into(), vec!["manifest".into()]);
+        assistant
+            .variables
+            .insert("backup".into(), vec!["manifest".into()]);
         let complete = |text: &str| assistant.candidates(text, text.len()).1;
         assert!(complete("fs::re").contains(&"read(".to_owned()));
         assert!(complete("let y = backup.man").contains(&"manifest".to_owned()));

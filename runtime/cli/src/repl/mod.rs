@@ -37,7 +37,14 @@ pub struct Repl<'a> {
 impl<'a> Repl<'a> {
     /// A conversation about nothing in particular.
     pub fn new(session: &'a mut Session, terminal: Option<Arc<Terminal>>, app: &'a App) -> Self {
-        Self { session, terminal, app, failure: None, entered: Vec::new(), timing: false }
+        Self {
+            session,
+            terminal,
+            app,
+            failure: None,
+            entered: Vec::new(),
+            timing: false,
+        }
     }
 
     /// A conversation about a run that failed.
@@ -47,7 +54,10 @@ impl<'a> Repl<'a> {
         app: &'a App,
         failure: &'a Error,
     ) -> Self {
-        Self { failure: Some(failure), ..Self::new(session, terminal, app) }
+        Self {
+            failure: Some(failure),
+            ..Self::new(session, terminal, app)
+        }
     }
 
     /// Talk until the operator leaves. Returns the result of going on with a failed run, if that
@@ -65,7 +75,7 @@ impl<'a> Repl<'a> {
         if let Some(history) = &history {
             drop(editor.load_history(history));
         }
-        let outcome = loop {
+        loop {
             if let Some(helper) = editor.helper_mut() {
                 helper.refresh(self.session);
             }
@@ -82,7 +92,13 @@ impl<'a> Repl<'a> {
                 continue;
             }
             // What is kept must not hold a secret, also one that was typed in full.
-            let kept = self.session.run().secrets().redactor().redact(&line).into_owned();
+            let kept = self
+                .session
+                .run()
+                .secrets()
+                .redactor()
+                .redact(&line)
+                .into_owned();
             drop(editor.add_history_entry(&kept));
             if let Some(history) = &history {
                 drop(editor.append_history(history));
@@ -95,8 +111,7 @@ impl<'a> Repl<'a> {
                 },
                 None => self.evaluate(&line),
             }
-        };
-        outcome
+        }
     }
 
     fn editor(&self) -> rustyline::Result<Editor<Assistant, FileHistory>> {
@@ -113,7 +128,11 @@ impl<'a> Repl<'a> {
     /// A line for each of `:help`, `:quit` and what the target is.
     fn greet(&self) {
         let target = self.session.run().target();
-        let protected = if target.is_protected() { ", protected" } else { "" };
+        let protected = if target.is_protected() {
+            ", protected"
+        } else {
+            ""
+        };
         match self.failure {
             Some(_) => render::remark(
                 "the run's variables are here.\n  :redo  run the failed step again, and go on\n  :skip  leave it out, and go on\n  :undo  take the completed steps back\n  :quit  leave",
@@ -129,7 +148,11 @@ impl<'a> Repl<'a> {
     fn prompt(&self) -> String {
         let run = self.session.run();
         let mode = if run.mode().is_dry() { " (dry)" } else { "" };
-        let failed = if self.failure.is_some() { " (failed run)" } else { "" };
+        let failed = if self.failure.is_some() {
+            " (failed run)"
+        } else {
+            ""
+        };
         format!("{}{mode}{failed}> ", run.target().name())
     }
 

@@ -21,7 +21,11 @@ pub fn show(run: &Run, value: &Dynamic) -> String {
         let lines = rows.iter().map(|row| {
             headers
                 .iter()
-                .map(|key| row.get(key.as_str()).map(|cell| brief(run, cell)).unwrap_or_default())
+                .map(|key| {
+                    row.get(key.as_str())
+                        .map(|cell| brief(run, cell))
+                        .unwrap_or_default()
+                })
                 .collect()
         });
         return table::table(&headers, lines);
@@ -34,7 +38,9 @@ pub fn show(run: &Run, value: &Dynamic) -> String {
             .collect();
         return lines.join("\n");
     }
-    run.registry().describe(value).unwrap_or_else(|| value::show(value))
+    run.registry()
+        .describe(value)
+        .unwrap_or_else(|| value::show(value))
 }
 
 /// The value in a line.
@@ -46,7 +52,9 @@ pub fn brief(run: &Run, cell: &Dynamic) -> String {
     if cell.is_string() {
         return value::show(cell);
     }
-    run.registry().describe(cell).unwrap_or_else(|| value::literal(cell, 200))
+    run.registry()
+        .describe(cell)
+        .unwrap_or_else(|| value::literal(cell, 200))
 }
 
 /// The maps of a list of records.
@@ -55,5 +63,8 @@ fn rows(value: &Dynamic) -> Option<Vec<Map>> {
     if items.is_empty() {
         return None;
     }
-    items.iter().map(|item| item.read_lock::<Map>().map(|map| map.clone())).collect()
+    items
+        .iter()
+        .map(|item| item.read_lock::<Map>().map(|map| map.clone()))
+        .collect()
 }

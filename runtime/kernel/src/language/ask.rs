@@ -72,21 +72,22 @@ pub struct ChooseOptions {
 /// assert(how == "safe", "nobody is here");
 /// ```
 #[primitive(pure)]
-fn choose(
-    cx: &Cx,
-    text: String,
-    choices: Vec<String>,
-    options: ChooseOptions,
-) -> Result<Dynamic> {
+fn choose(cx: &Cx, text: String, choices: Vec<String>, options: ChooseOptions) -> Result<Dynamic> {
     if choices.is_empty() {
-        return Err(Error::new("argument.type", format!("there is nothing to choose for: {text}")));
+        return Err(Error::new(
+            "argument.type",
+            format!("there is nothing to choose for: {text}"),
+        ));
     }
     let valid = |answer: &str| -> Result<()> {
         if choices.iter().any(|choice| choice == answer) {
             return Ok(());
         }
-        Err(Error::new("param.invalid", format!("`{answer}` is no answer to: {text}"))
-            .hint(format!("the choices are {}", choices.join(", "))))
+        Err(Error::new(
+            "param.invalid",
+            format!("`{answer}` is no answer to: {text}"),
+        )
+        .hint(format!("the choices are {}", choices.join(", "))))
     };
     if let Some(answer) = parameter(cx, options.param.as_deref())? {
         valid(&value::show(&answer))?;
@@ -126,7 +127,10 @@ pub struct ConfirmOptions {
 fn confirm(cx: &Cx, text: String, options: ConfirmOptions) -> Result<bool> {
     if let Some(answer) = parameter(cx, options.param.as_deref())? {
         return answer.as_bool().map_err(|found| {
-            Error::new("param.invalid", format!("the answer to `{text}` is a bool, not {found}"))
+            Error::new(
+                "param.invalid",
+                format!("the answer to `{text}` is a bool, not {found}"),
+            )
         });
     }
     if cx.run().assumes_yes() {
@@ -157,13 +161,22 @@ pub(super) fn confirmed(cx: &Cx, step: &str, text: &str, default: Option<bool>) 
     let default = default.map(|yes| if yes { "yes" } else { "no" }.to_owned());
     let step = (!step.is_empty()).then_some(step);
     let answer = recorded(cx, step, text, || {
-        cx.run().ask(step, &question(text, QuestionKind::Confirm, default.clone()), default.clone())
+        cx.run().ask(
+            step,
+            &question(text, QuestionKind::Confirm, default.clone()),
+            default.clone(),
+        )
     })?;
     Ok(answer == "yes")
 }
 
 fn question(text: &str, kind: QuestionKind, default: Option<String>) -> Question {
-    Question { text: text.to_owned(), kind, default, details: None }
+    Question {
+        text: text.to_owned(),
+        kind,
+        default,
+        details: None,
+    }
 }
 
 /// The answer of an earlier attempt, or a new one, which is then recorded.
@@ -192,7 +205,10 @@ fn parameter(cx: &Cx, name: Option<&str>) -> Result<Option<Dynamic>> {
     match cx.run().params().get(name) {
         Some(value) if value.is_unit() => Ok(None),
         Some(value) => Ok(Some(value.clone())),
-        None => Err(Error::new("argument.type", format!("the runbook has no parameter `{name}`"))
-            .hint("declare it in the header with `required: false`")),
+        None => Err(Error::new(
+            "argument.type",
+            format!("the runbook has no parameter `{name}`"),
+        )
+        .hint("declare it in the header with `required: false`")),
     }
 }

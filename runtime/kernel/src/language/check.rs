@@ -88,7 +88,10 @@ fn check(
     map.insert("name".into(), name.into());
     map.insert("status".into(), status.into());
     map.insert("evidence".into(), finding.evidence.into());
-    map.insert("fix".into(), finding.fix.map_or(Dynamic::UNIT, Dynamic::from));
+    map.insert(
+        "fix".into(),
+        finding.fix.map_or(Dynamic::UNIT, Dynamic::from),
+    );
     Ok(map)
 }
 
@@ -101,28 +104,53 @@ struct Finding {
 fn judge(value: &Dynamic, bad: CheckStatus) -> Result<Finding> {
     if let Some(planned) = value.read_lock::<Planned>() {
         let evidence = planned.describe();
-        return Ok(Finding { status: CheckStatus::Ok, evidence, fix: None });
+        return Ok(Finding {
+            status: CheckStatus::Ok,
+            evidence,
+            fix: None,
+        });
     }
     if let Ok(good) = value.as_bool() {
         let status = if good { CheckStatus::Ok } else { bad };
-        return Ok(Finding { status, evidence: String::new(), fix: None });
+        return Ok(Finding {
+            status,
+            evidence: String::new(),
+            fix: None,
+        });
     }
     if value.is_unit() {
-        return Ok(Finding { status: CheckStatus::Ok, evidence: String::new(), fix: None });
+        return Ok(Finding {
+            status: CheckStatus::Ok,
+            evidence: String::new(),
+            fix: None,
+        });
     }
     if let Ok(text) = value.as_immutable_string_ref() {
         let evidence = text.to_string();
-        return Ok(Finding { status: CheckStatus::Ok, evidence, fix: None });
+        return Ok(Finding {
+            status: CheckStatus::Ok,
+            evidence,
+            fix: None,
+        });
     }
     let Some(map) = value.read_lock::<Map>() else {
         return Err(Error::new(
             "argument.type",
-            format!("a check returns a bool, a text or a map, not {}", value.type_name()),
+            format!(
+                "a check returns a bool, a text or a map, not {}",
+                value.type_name()
+            ),
         ));
     };
-    if let Some(key) = map.keys().find(|k| !["status", "evidence", "fix"].contains(&k.as_str())) {
-        return Err(Error::new("argument.unknown_key", format!("a finding has no key `{key}`"))
-            .hint("it has status, evidence, fix"));
+    if let Some(key) = map
+        .keys()
+        .find(|k| !["status", "evidence", "fix"].contains(&k.as_str()))
+    {
+        return Err(Error::new(
+            "argument.unknown_key",
+            format!("a finding has no key `{key}`"),
+        )
+        .hint("it has status, evidence, fix"));
     }
     let text = |key: &str| map.get(key).filter(|v| !v.is_unit()).map(value::show);
     let status = match text("status").as_deref() {
@@ -136,5 +164,9 @@ fn judge(value: &Dynamic, bad: CheckStatus) -> Result<Finding> {
             ));
         }
     };
-    Ok(Finding { status, evidence: text("evidence").unwrap_or_default(), fix: text("fix") })
+    Ok(Finding {
+        status,
+        evidence: text("evidence").unwrap_or_default(),
+        fix: text("fix"),
+    })
 }

@@ -34,7 +34,8 @@ fn runbook(_header: Map) {}
 #[primitive(pure)]
 fn assert(cx: &Cx, condition: Dynamic, message: Option<String>) -> Result<()> {
     if let Some(planned) = condition.read_lock::<Planned>() {
-        cx.run().guess(cx.step(), planned.change, cx.location().cloned());
+        cx.run()
+            .guess(cx.step(), planned.change, cx.location().cloned());
         return Ok(());
     }
     match condition.as_bool() {

@@ -35,8 +35,15 @@ fn defer(cx: &Cx, call: &Caller<'_>, action: FnPtr) -> Result<()> {
     }
     let body = run.completed().body_at(call.source(), call.position());
     let path = format!("{}#{body}", cx.step().unwrap_or_default());
-    let key = run.completed().key(&path, &crate::run::fingerprint(action.curry()));
-    let key = format!("{body}#{}#{}#{}", key.inputs, key.occurrence, cx.step().unwrap_or_default());
+    let key = run
+        .completed()
+        .key(&path, &crate::run::fingerprint(action.curry()));
+    let key = format!(
+        "{body}#{}#{}#{}",
+        key.inputs,
+        key.occurrence,
+        cx.step().unwrap_or_default()
+    );
     if let Some(journal) = run.journal() {
         journal.deferred_added(&key, cx.step(), action.curry())?;
     }
@@ -59,7 +66,8 @@ pub(super) fn restore(cx: &Cx, call: &Caller<'_>, row: DeferredRow) {
         }),
         Err(why) => {
             let error = lost_deferred(&row.key, &why);
-            cx.run().log(row.step.as_deref(), Level::Warn, error.message());
+            cx.run()
+                .log(row.step.as_deref(), Level::Warn, error.message());
         }
     }
 }
@@ -68,7 +76,10 @@ pub(super) fn restore(cx: &Cx, call: &Caller<'_>, row: DeferredRow) {
 /// with the recorded values captured again.
 fn closure_of(cx: &Cx, call: &Caller<'_>, row: &DeferredRow) -> Result<FnPtr, String> {
     let captured = row.action["captured"].as_array().ok_or_else(|| {
-        format!("it captured {}", row.action["not_kept"].as_str().unwrap_or("a handle"))
+        format!(
+            "it captured {}",
+            row.action["not_kept"].as_str().unwrap_or("a handle")
+        )
     })?;
     let captured: Result<Vec<Dynamic>> = captured.iter().map(value::unkeep).collect();
     let captured = captured.map_err(|error| error.message().to_owned())?;
@@ -82,7 +93,10 @@ fn closure_of(cx: &Cx, call: &Caller<'_>, row: &DeferredRow) -> Result<FnPtr, St
     for module in call.context().iter_namespaces() {
         for (_, _, name, _, function) in module.iter_script_fn_info() {
             let at = function.body.start_position();
-            let at = (at.line().unwrap_or_default(), at.position().unwrap_or_default());
+            let at = (
+                at.line().unwrap_or_default(),
+                at.position().unwrap_or_default(),
+            );
             let nearer = nearest.as_ref().is_none_or(|(best, _)| at < *best);
             if name.starts_with("anon$") && at > place && nearer {
                 nearest = Some((at, name.to_owned()));

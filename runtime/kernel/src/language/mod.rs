@@ -16,19 +16,22 @@ use crate::registry::Namespace;
 /// The namespace without a name.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("", "The words of the language: steps, parallel work, checks, questions.")
-        .primitives(primitives![
-            control::runbook,
-            control::assert,
-            control::sleep,
-            step::step,
-            defer::defer,
-            parallel::parallel,
-            parallel::each,
-            check::check,
-            ask::ask,
-            ask::choose,
-            ask::confirm,
-            ask::note,
-        ])
+    Namespace::new(
+        "",
+        "The words of the language: steps, parallel work, checks, questions.",
+    )
+    .primitives(primitives![
+        control::runbook,
+        control::assert,
+        control::sleep,
+        step::step,
+        defer::defer,
+        parallel::parallel,
+        parallel::each,
+        check::check,
+        ask::ask,
+        ask::choose,
+        ask::confirm,
+        ask::note,
+    ])
 }

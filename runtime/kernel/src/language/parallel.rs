@@ -39,7 +39,10 @@ fn parallel(
     options: ParallelOptions,
     closures: Vec<FnPtr>,
 ) -> Result<Array> {
-    let jobs = closures.into_iter().map(|closure| (closure, Vec::new())).collect();
+    let jobs = closures
+        .into_iter()
+        .map(|closure| (closure, Vec::new()))
+        .collect();
     run_jobs(cx, call, options.limit, jobs)
 }
 
@@ -60,7 +63,10 @@ fn each(
     options: ParallelOptions,
     closure: FnPtr,
 ) -> Result<Array> {
-    let jobs = items.into_iter().map(|item| (closure.clone(), vec![item])).collect();
+    let jobs = items
+        .into_iter()
+        .map(|item| (closure.clone(), vec![item]))
+        .collect();
     run_jobs(cx, call, options.limit, jobs)
 }
 
@@ -101,7 +107,11 @@ fn run_jobs(cx: &Cx, call: &Caller<'_>, limit: usize, jobs: Vec<Job>) -> Result<
     if let Some(error) = work.failed.into_inner() {
         return Err(error);
     }
-    Ok(work.results.into_iter().map(|slot| slot.into_inner().unwrap_or(Dynamic::UNIT)).collect())
+    Ok(work
+        .results
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or(Dynamic::UNIT))
+        .collect())
 }
 
 struct Work<'a> {
@@ -116,7 +126,9 @@ impl Work<'_> {
     fn work(&self, call: &Caller<'_>) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some((closure, arguments)) = self.jobs.get(index) else { return };
+            let Some((closure, arguments)) = self.jobs.get(index) else {
+                return;
+            };
             if self.scope.stop().is_some() {
                 return;
             }

@@ -70,7 +70,15 @@ fn step(
     let run = cx.run();
     let key = run.completed().key(&path, &inputs);
     let body_hash = run.completed().body_at(call.source(), call.position());
-    Step { cx, call, options, body, key, body_hash }.run()
+    Step {
+        cx,
+        call,
+        options,
+        body,
+        key,
+        body_hash,
+    }
+    .run()
 }
 
 struct Step<'a> {
@@ -91,12 +99,19 @@ impl Step<'_> {
             return Ok(value);
         }
         if let Some(why) = self.skipped()? {
-            self.end(StepStatus::Skipped, Instant::now(), Some(serde_json::json!({ "message": why })));
+            self.end(
+                StepStatus::Skipped,
+                Instant::now(),
+                Some(serde_json::json!({ "message": why })),
+            );
             self.cx.run().counters().skipped();
             return Ok(Dynamic::UNIT);
         }
         if self.options.undo.is_some() {
-            self.cx.run().plan().set_undo_of_step(&self.key.path, "the undo of this step");
+            self.cx
+                .run()
+                .plan()
+                .set_undo_of_step(&self.key.path, "the undo of this step");
         }
         let started = Instant::now();
         let result = self.attempts();
@@ -122,7 +137,10 @@ impl Step<'_> {
             },
         };
         let value = earlier.value()?;
-        completed.add(Earlier { key: self.key.clone(), ..earlier });
+        completed.add(Earlier {
+            key: self.key.clone(),
+            ..earlier
+        });
         self.cx.run().counters().reused();
         self.end(StepStatus::Reused, Instant::now(), None);
         self.add_undo(value.clone());
@@ -140,7 +158,9 @@ impl Step<'_> {
             OnChanged::Ask if run.assumes_yes() => OnChanged::Rerun,
             OnChanged::Ask => {
                 let question = Question {
-                    text: format!("step `{path}` completed before, but its {what} changed since: run it again, or keep its result?"),
+                    text: format!(
+                        "step `{path}` completed before, but its {what} changed since: run it again, or keep its result?"
+                    ),
                     kind: QuestionKind::Choice(
                         ["rerun", "keep", "quit"].map(str::to_owned).to_vec(),
                     ),
@@ -177,17 +197,24 @@ impl Step<'_> {
         if let Some(when) = &self.options.when {
             if let Some(planned) = when.read_lock::<Planned>() {
                 let place = self.call.location();
-                self.cx.run().guess(Some(&self.key.path), planned.change, place);
+                self.cx
+                    .run()
+                    .guess(Some(&self.key.path), planned.change, place);
             } else {
                 let when = when.as_bool().map_err(|found| {
-                    Error::new("argument.type", format!("`when` of a step is a bool, not {found}"))
+                    Error::new(
+                        "argument.type",
+                        format!("`when` of a step is a bool, not {found}"),
+                    )
                 })?;
                 if !when {
                     return Ok(Some("`when` is false".to_owned()));
                 }
             }
         }
-        let Some(text) = &self.options.confirm else { return Ok(None) };
+        let Some(text) = &self.options.confirm else {
+            return Ok(None);
+        };
         if self.cx.dry_run() || self.cx.run().assumes_yes() {
             return Ok(None);
         }
@@ -224,7 +251,8 @@ impl Step<'_> {
 
     fn attempt(&self, attempt: u32) -> Result<Dynamic> {
         let run = self.cx.run();
-        run.bus().emit(Some(&self.key.path), Event::StepStarted { attempt });
+        run.bus()
+            .emit(Some(&self.key.path), Event::StepStarted { attempt });
         if let Some(journal) = run.journal() {
             journal.step_started(&self.key, &self.body_hash, attempt)?;
         }
@@ -235,19 +263,29 @@ impl Step<'_> {
         match result {
             Err(error) if error.stop_reason() == Some(Stop::Deadline(scope.id())) => {
                 let timeout = timeout.unwrap_or_default();
-                Err(Error::new("timeout", format!("step `{}` took longer than {timeout}", self.key.path))
-                    .hint("raise `timeout` of the step, or see with `ccrun show` where the time went")
-                    .retryable()
-                    .at(error.location().cloned()))
+                Err(Error::new(
+                    "timeout",
+                    format!("step `{}` took longer than {timeout}", self.key.path),
+                )
+                .hint("raise `timeout` of the step, or see with `ccrun show` where the time went")
+                .retryable()
+                .at(error.location().cloned()))
             }
             Err(error) if run.mode().is_dry() && run.plan().explains(&error) => {
                 let text = format!(
                     "the rest of this step can't be foreseen: it depends on a change that was not made{}",
-                    error.location().map(|at| format!(" ({at})")).unwrap_or_default()
+                    error
+                        .location()
+                        .map(|at| format!(" ({at})"))
+                        .unwrap_or_default()
                 );
-                run.bus().emit(Some(&self.key.path), Event::PlanNote { text });
+                run.bus()
+                    .emit(Some(&self.key.path), Event::PlanNote { text });
                 let last = run.plan().last_number();
-                Ok(Dynamic::from(Planned { change: last, type_name: "any".into() }))
+                Ok(Dynamic::from(Planned {
+                    change: last,
+                    type_name: "any".into(),
+                }))
             }
             Err(error) => Err(error.in_step(Some(self.key.path.clone()))),
             Ok(value) => Ok(value),
@@ -295,12 +333,18 @@ impl Step<'_> {
 
     fn end(&self, status: StepStatus, started: Instant, error: Option<serde_json::Value>) {
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let event = Event::StepFinished { status, elapsed_us, error };
+        let event = Event::StepFinished {
+            status,
+            elapsed_us,
+            error,
+        };
         self.cx.run().bus().emit(Some(&self.key.path), event);
     }
 
     fn add_undo(&self, result: Dynamic) {
-        let Some(undo) = &self.options.undo else { return };
+        let Some(undo) = &self.options.undo else {
+            return;
+        };
         if self.cx.dry_run() {
             return;
         }
@@ -315,6 +359,13 @@ impl Step<'_> {
 
 /// Whether another attempt can help: not against a refusal, a stop or a mistake in the script.
 fn may_retry(error: &Error) -> bool {
-    let hopeless = ["permission_denied", "refused", "script.", "argument.", "syntax", "step.name"];
+    let hopeless = [
+        "permission_denied",
+        "refused",
+        "script.",
+        "argument.",
+        "syntax",
+        "step.name",
+    ];
     error.is_catchable() && !hopeless.iter().any(|kind| error.kind().starts_with(kind))
 }

@@ -38,9 +38,10 @@ fn steps_nest_and_are_told_in_order() {
         .iter()
         .filter_map(|r| match &r.event {
             Event::StepStarted { .. } => Some(format!("start {}", r.step.as_deref()?)),
-            Event::StepFinished { status: StepStatus::Done, .. } => {
-                Some(format!("done {}", r.step.as_deref()?))
-            }
+            Event::StepFinished {
+                status: StepStatus::Done,
+                ..
+            } => Some(format!("done {}", r.step.as_deref()?)),
             _ => None,
         })
         .collect();
@@ -65,7 +66,9 @@ fn a_failing_step_is_tried_again() {
 #[test]
 fn a_step_that_takes_too_long_is_stopped_where_it_is() {
     for body in ["sleep(\"10s\")", "let x = 0; while true { x += 1 }"] {
-        let error = fails(&format!("step(\"Slow\", #{{ timeout: \"50ms\" }}, || {{ {body} }})"));
+        let error = fails(&format!(
+            "step(\"Slow\", #{{ timeout: \"50ms\" }}, || {{ {body} }})"
+        ));
         assert_eq!(error.kind(), "timeout", "{body}");
         assert_eq!(error.message(), "step `Slow` took longer than 50ms");
     }
@@ -76,12 +79,19 @@ fn a_step_that_takes_too_long_is_stopped_where_it_is() {
             step(\"Slow\", #{ timeout: \"50ms\" }, || { try { sleep(\"10s\") } catch { } 1 })
         } catch (err) { seen = err.kind }
         seen";
-    assert_eq!(run(script).expect(script).into_string().expect("a kind"), "timeout");
+    assert_eq!(
+        run(script).expect(script).into_string().expect("a kind"),
+        "timeout"
+    );
 }
 
 #[test]
 fn when_and_an_empty_name() {
-    assert!(run("step(\"Never\", #{ when: false }, || throw 1)").expect("skipped").is_unit());
+    assert!(
+        run("step(\"Never\", #{ when: false }, || throw 1)")
+            .expect("skipped")
+            .is_unit()
+    );
     assert_eq!(fails("step(\" \", || 1)").kind(), "step.name");
 }
 
@@ -90,9 +100,16 @@ fn a_typo_in_an_option_names_the_nearest() {
     let error = fails("step(\"A\", #{ timout: \"1s\" }, || 1)");
     assert_eq!(error.message(), "step has no option `timout`");
     assert_eq!(error.hint_text(), Some("did you mean `timeout`?"));
-    assert_eq!(error.location().map(|at| (at.line, at.column)), Some((1, 1)));
+    assert_eq!(
+        error.location().map(|at| (at.line, at.column)),
+        Some((1, 1))
+    );
     let error = fails("step(\"A\", #{ timeout: \"5 minuts\" }, || 1)");
-    assert!(error.message().starts_with("option `timeout` of step"), "{}", error.message());
+    assert!(
+        error.message().starts_with("option `timeout` of step"),
+        "{}",
+        error.message()
+    );
 }
 
 #[test]
@@ -100,7 +117,10 @@ fn an_error_stands_where_the_call_is_inside_closures_and_functions() {
     let script = "fn deep(x) {\n    [x].map(|y| {\n        assert(y == 2, \"not two\")\n    })\n}\nstep(\"A\", || deep(1))";
     let error = fails(script);
     assert_eq!(error.kind(), "assertion_failed");
-    assert_eq!(error.location().map(|at| (at.line, at.column)), Some((3, 9)));
+    assert_eq!(
+        error.location().map(|at| (at.line, at.column)),
+        Some((3, 9))
+    );
     assert_eq!(error.step(), Some("A"));
 }
 
@@ -111,8 +131,12 @@ fn a_caught_error_is_a_map_and_a_thrown_text_stays_a_text() {
         run(script).expect(script).into_string().expect("text"),
         "assertion_failed no 1"
     );
-    let script = "let seen; try { step(\"A\", || throw \"plain\") } catch (err) { seen = err } seen";
-    assert_eq!(run(script).expect(script).into_string().expect("text"), "plain");
+    let script =
+        "let seen; try { step(\"A\", || throw \"plain\") } catch (err) { seen = err } seen";
+    assert_eq!(
+        run(script).expect(script).into_string().expect("text"),
+        "plain"
+    );
 }
 
 #[test]
@@ -150,12 +174,16 @@ fn one_error_cancels_the_others_and_is_reported_with_its_position() {
     assert_eq!(error.kind(), "mine");
     assert_eq!(error.message(), "job 5");
     assert_eq!(error.location().map(|at| at.line), Some(5));
-    assert!(started.elapsed().as_secs() < 30, "the others were cancelled");
+    assert!(
+        started.elapsed().as_secs() < 30,
+        "the others were cancelled"
+    );
 }
 
 #[test]
 fn deferred_actions_run_last_first_whatever_happens() {
-    let (result, records) = recorded("defer(|| print(\"one\")); defer(|| print(\"two\")); throw \"x\"");
+    let (result, records) =
+        recorded("defer(|| print(\"one\")); defer(|| print(\"two\")); throw \"x\"");
     assert!(result.is_err());
     let out: Vec<&str> = records
         .iter()
@@ -180,9 +208,12 @@ fn checks_are_collected_and_do_not_stop_the_runbook() {
     let found: Vec<_> = records
         .iter()
         .filter_map(|r| match &r.event {
-            Event::Check { name, status, evidence, fix } => {
-                Some((name.as_str(), *status, evidence.as_str(), fix.as_deref()))
-            }
+            Event::Check {
+                name,
+                status,
+                evidence,
+                fix,
+            } => Some((name.as_str(), *status, evidence.as_str(), fix.as_deref())),
             _ => None,
         })
         .collect();
@@ -204,12 +235,18 @@ fn checks_are_collected_and_do_not_stop_the_runbook() {
 #[test]
 fn questions_without_anybody_take_the_default_or_say_so() {
     assert_eq!(
-        run("ask(\"Who?\", #{ default: \"Ada\" })").expect("default").into_string().expect("text"),
+        run("ask(\"Who?\", #{ default: \"Ada\" })")
+            .expect("default")
+            .into_string()
+            .expect("text"),
         "Ada"
     );
     let error = fails("choose(\"How?\", [\"fast\", \"safe\"])");
     assert_eq!(error.kind(), "refused");
-    assert_eq!(error.message(), "nobody is here to answer: How? (answers: fast, safe)");
+    assert_eq!(
+        error.message(),
+        "nobody is here to answer: How? (answers: fast, safe)"
+    );
     assert_eq!(fails("confirm(\"Sure?\")").kind(), "refused");
     assert_eq!(
         fails("choose(\"How?\", [\"a\"], #{ default: \"b\" })").message(),
@@ -232,10 +269,16 @@ fn scripts_without_an_end_are_stopped() {
         let folder = Scratch::new();
         let mut test = TestRun::new(&folder.0, Vec::new());
         // The limits of a run, but for a debug build of the interpreter.
-        test.spec.limits = Limits { operations: 300_000, ..Limits::default() };
+        test.spec.limits = Limits {
+            operations: 300_000,
+            ..Limits::default()
+        };
         let error = test.eval(script).0.expect_err(script);
         assert!(error.kind().starts_with("limit."), "{script}: {error:?}");
-        assert!(kind.is_empty() || error.kind() == kind, "{script}: {error:?}");
+        assert!(
+            kind.is_empty() || error.kind() == kind,
+            "{script}: {error:?}"
+        );
     }
 }
 
@@ -256,13 +299,24 @@ fn imports_are_relative_and_cannot_leave() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("mkdir");
         std::fs::write(path, text).expect("write");
     };
-    write("lib/team.rhai", "import \"more\" as more; fn two() { more::one() + 1 }");
+    write(
+        "lib/team.rhai",
+        "import \"more\" as more; fn two() { more::one() + 1 }",
+    );
     write("lib/more.rhai", "fn one() { 1 }");
     write("lib/a.rhai", "import \"b\" as b;");
     write("lib/b.rhai", "import \"a\" as a;");
-    write("lib/bad.rhai", "fn broken() {\n  assert(false, \"in the module\")\n}");
+    write(
+        "lib/bad.rhai",
+        "fn broken() {\n  assert(false, \"in the module\")\n}",
+    );
     let go = |script: &str| program(&folder.0, script);
-    assert_eq!(go("import \"lib/team\" as team; team::two()").expect("two").as_int(), Ok(2));
+    assert_eq!(
+        go("import \"lib/team\" as team; team::two()")
+            .expect("two")
+            .as_int(),
+        Ok(2)
+    );
     let error = go("import \"../etc/passwd\" as x;").expect_err("leaves");
     assert_eq!(error.kind(), "import.outside");
     let error = go("import \"lib/a\" as a;").expect_err("circular");
@@ -276,5 +330,7 @@ fn imports_are_relative_and_cannot_leave() {
 /// Run a script as if it stood in a file of the folder.
 fn program(folder: &Path, script: &str) -> Result<Dynamic> {
     let path = folder.join("main.rhai");
-    TestRun::new(folder, Vec::new()).eval_as(&path.display().to_string(), script).0
+    TestRun::new(folder, Vec::new())
+        .eval_as(&path.display().to_string(), script)
+        .0
 }

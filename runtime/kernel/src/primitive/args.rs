@@ -27,7 +27,12 @@ impl Args {
         values: VecDeque<Option<Dynamic>>,
         wants_preview: bool,
     ) -> Self {
-        Self { primitive: Arc::clone(primitive), this, values, wants_preview }
+        Self {
+            primitive: Arc::clone(primitive),
+            this,
+            values,
+            wants_preview,
+        }
     }
 
     /// Whether somebody will look at a preview.
@@ -41,12 +46,15 @@ impl Args {
     /// # Errors
     /// `argument.receiver` if the object is of another type; the interpreter prevents that.
     pub fn receiver<T: Object>(&mut self) -> Result<T> {
-        self.this.take().and_then(|this| this.try_cast::<T>()).ok_or_else(|| {
-            Error::new(
-                "argument.receiver",
-                format!("{} is a method of {}", self.primitive.path(), T::NAME),
-            )
-        })
+        self.this
+            .take()
+            .and_then(|this| this.try_cast::<T>())
+            .ok_or_else(|| {
+                Error::new(
+                    "argument.receiver",
+                    format!("{} is a method of {}", self.primitive.path(), T::NAME),
+                )
+            })
     }
 
     /// The argument for the parameter with this index and name.
@@ -58,11 +66,20 @@ impl Args {
             None => T::when_missing().ok_or_else(|| {
                 Error::new(
                     "argument.missing",
-                    format!("{} needs `{name}` ({})", self.primitive.path(), T::type_name()),
+                    format!(
+                        "{} needs `{name}` ({})",
+                        self.primitive.path(),
+                        T::type_name()
+                    ),
                 )
-                .hint(format!("`ccrun doc {}` shows how to call it", self.primitive.path()))
+                .hint(format!(
+                    "`ccrun doc {}` shows how to call it",
+                    self.primitive.path()
+                ))
             }),
-            Some(value) => T::from_arg(value).map_err(|m| m.into_error(&self.primitive.path(), name)),
+            Some(value) => {
+                T::from_arg(value).map_err(|m| m.into_error(&self.primitive.path(), name))
+            }
         }
     }
 }
@@ -108,32 +125,47 @@ impl Mismatch {
     /// `value` is not a `T`.
     #[must_use]
     pub fn of<T: FromArg>(value: &Dynamic) -> Self {
-        Self::Type { expected: T::type_name(), found: script_type_name(value) }
+        Self::Type {
+            expected: T::type_name(),
+            found: script_type_name(value),
+        }
     }
 
     /// The same, found at `place` inside a larger value.
     #[must_use]
     pub fn inside(self, place: impl Into<String>) -> Self {
-        Self::Inside { place: place.into(), what: Box::new(self) }
+        Self::Inside {
+            place: place.into(),
+            what: Box::new(self),
+        }
     }
 
     fn into_error(self, callee: &str, parameter: &str) -> Error {
         let hint = match &self {
-            Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::UnknownKey {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean `{nearest}`?"),
             Self::UnknownKey { known, .. } => format!("it takes {}", known.join(", ")),
             _ => format!("`ccrun doc {callee}` shows how to call it"),
         };
         let (kind, message) = match &self {
-            Self::UnknownKey { key, .. } => {
-                ("argument.unknown_key", format!("{callee} has no option `{key}`"))
-            }
-            Self::MissingKey { key, expected } => {
-                ("argument.missing", format!("{callee} needs the option `{key}` ({expected})"))
-            }
-            Self::Inside { place, what } if !place.starts_with('[') => {
-                ("argument.type", format!("option `{place}` of {callee}: {what}"))
-            }
-            _ => ("argument.type", format!("`{parameter}` of {callee}: {self}")),
+            Self::UnknownKey { key, .. } => (
+                "argument.unknown_key",
+                format!("{callee} has no option `{key}`"),
+            ),
+            Self::MissingKey { key, expected } => (
+                "argument.missing",
+                format!("{callee} needs the option `{key}` ({expected})"),
+            ),
+            Self::Inside { place, what } if !place.starts_with('[') => (
+                "argument.type",
+                format!("option `{place}` of {callee}: {what}"),
+            ),
+            _ => (
+                "argument.type",
+                format!("`{parameter}` of {callee}: {self}"),
+            ),
         };
         Error::new(kind, message).hint(hint)
     }
@@ -159,6 +191,11 @@ pub fn script_type_name(value: &Dynamic) -> String {
         "i64" => "int".into(),
         "f64" => "float".into(),
         "alloc::string::String" | "&str" => "string".into(),
-        _ => name.rsplit("::").next().unwrap_or(name).trim_end_matches('>').to_owned(),
+        _ => name
+            .rsplit("::")
+            .next()
+            .unwrap_or(name)
+            .trim_end_matches('>')
+            .to_owned(),
     }
 }

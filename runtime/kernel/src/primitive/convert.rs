@@ -204,7 +204,10 @@ impl FromArg for Bytes {
             });
         }
         let mismatch = Mismatch::of::<Self>(&value);
-        value.into_string().map(|text| Self(text.into_bytes())).map_err(|_| mismatch)
+        value
+            .into_string()
+            .map(|text| Self(text.into_bytes()))
+            .map_err(|_| mismatch)
     }
 }
 
@@ -246,7 +249,9 @@ impl FromArg for Duration {
     }
     fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
         if let Ok(text) = value.as_immutable_string_ref() {
-            return text.parse::<Self>().map_err(|error| Mismatch::Value(error.to_string()));
+            return text
+                .parse::<Self>()
+                .map_err(|error| Mismatch::Value(error.to_string()));
         }
         let mismatch = Mismatch::of::<Self>(&value);
         value.try_cast::<Self>().ok_or(mismatch)
@@ -268,7 +273,9 @@ impl FromArg for Size {
     }
     fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
         if let Ok(text) = value.as_immutable_string_ref() {
-            return text.parse::<Self>().map_err(|error| Mismatch::Value(error.to_string()));
+            return text
+                .parse::<Self>()
+                .map_err(|error| Mismatch::Value(error.to_string()));
         }
         if value.is_int() {
             return u64::from_arg(value).map(Self::from_bytes);
@@ -337,7 +344,11 @@ impl<T: FromArg> FromArg for Option<T> {
         T::type_name()
     }
     fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
-        if value.is_unit() { Ok(None) } else { T::from_arg(value).map(Some) }
+        if value.is_unit() {
+            Ok(None)
+        } else {
+            T::from_arg(value).map(Some)
+        }
     }
     fn when_missing() -> Option<Self> {
         Some(None)
@@ -428,6 +439,9 @@ impl<T: IntoValue + Element> IntoValue for Vec<T> {
         }
     }
     fn into_value(self) -> Dynamic {
-        self.into_iter().map(IntoValue::into_value).collect::<Array>().into()
+        self.into_iter()
+            .map(IntoValue::into_value)
+            .collect::<Array>()
+            .into()
     }
 }

@@ -34,7 +34,10 @@ impl Doc {
         for line in text.lines() {
             if let Some((lines, runs)) = &mut code {
                 if line.trim_start().starts_with("```") {
-                    doc.examples.push(Example { code: lines.join("\n"), runs: *runs });
+                    doc.examples.push(Example {
+                        code: lines.join("\n"),
+                        runs: *runs,
+                    });
                     code = None;
                 } else {
                     lines.push(line);
@@ -50,7 +53,10 @@ impl Doc {
             }
         }
         let prose = prose.join("\n");
-        let (summary, body) = prose.trim().split_once("\n\n").unwrap_or((prose.trim(), ""));
+        let (summary, body) = prose
+            .trim()
+            .split_once("\n\n")
+            .unwrap_or((prose.trim(), ""));
         doc.summary = summary.replace('\n', " ");
         doc.body = body.trim().to_owned();
         doc.errors = errors.join("\n").trim().to_owned();
@@ -73,8 +79,14 @@ mod tests {
         assert_eq!(
             doc.examples,
             [
-                Example { code: "f();".into(), runs: true },
-                Example { code: "g();".into(), runs: false }
+                Example {
+                    code: "f();".into(),
+                    runs: true
+                },
+                Example {
+                    code: "g();".into(),
+                    runs: false
+                }
             ]
         );
     }

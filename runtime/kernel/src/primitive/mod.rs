@@ -78,7 +78,10 @@ impl Receiver {
     /// The receiver for an object type.
     #[must_use]
     pub fn of<T: Object>() -> Self {
-        Self { type_name: T::NAME, type_id: TypeId::of::<T>() }
+        Self {
+            type_name: T::NAME,
+            type_id: TypeId::of::<T>(),
+        }
     }
 }
 
@@ -131,7 +134,10 @@ impl Need {
     /// A need for one resource.
     #[must_use]
     pub fn new(capability: &'static str, resource: String) -> Self {
-        Self { capability, resource }
+        Self {
+            capability,
+            resource,
+        }
     }
 }
 
@@ -192,7 +198,12 @@ impl Primitive {
                 .params
                 .iter()
                 .map(|p| {
-                    format!("{}{}: {}", p.name, if p.optional { "?" } else { "" }, p.type_name)
+                    format!(
+                        "{}{}: {}",
+                        p.name,
+                        if p.optional { "?" } else { "" },
+                        p.type_name
+                    )
                 })
                 .collect();
             text.push_str(&format!("({})", params.join(", ")));

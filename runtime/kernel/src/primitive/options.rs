@@ -52,8 +52,11 @@ impl OptionReader {
     pub fn new<T: FromArg>(value: Dynamic) -> Result<Self, Mismatch> {
         let found = Mismatch::of::<T>(&value);
         let map = value.try_cast::<Map>().ok_or(found)?;
-        let known: Vec<&'static str> =
-            T::fields().unwrap_or_default().iter().map(|field| field.name).collect();
+        let known: Vec<&'static str> = T::fields()
+            .unwrap_or_default()
+            .iter()
+            .map(|field| field.name)
+            .collect();
         if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(Mismatch::UnknownKey {
                 key: key.to_string(),

@@ -17,7 +17,10 @@ impl Preview {
     /// A preview that says what would happen.
     #[must_use]
     pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), ..Self::default() }
+        Self {
+            summary: summary.into(),
+            ..Self::default()
+        }
     }
 
     /// Show the difference.

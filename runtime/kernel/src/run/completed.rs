@@ -115,7 +115,9 @@ impl Completed {
         for body in step_bodies(source) {
             let line = body.position.line().unwrap_or_default();
             let column = body.position.position().unwrap_or_default();
-            state.bodies.insert((name.to_owned(), line, column), body.hash);
+            state
+                .bodies
+                .insert((name.to_owned(), line, column), body.hash);
         }
     }
 
@@ -124,7 +126,12 @@ impl Completed {
     pub(crate) fn body_at(&self, source: &str, position: Position) -> String {
         let line = position.line().unwrap_or_default();
         let column = position.position().unwrap_or_default();
-        self.state.lock().bodies.get(&(source.to_owned(), line, column)).cloned().unwrap_or_default()
+        self.state
+            .lock()
+            .bodies
+            .get(&(source.to_owned(), line, column))
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(crate) fn on_changed(&self) -> OnChanged {
@@ -134,11 +141,17 @@ impl Completed {
     /// The key of a step that begins now.
     pub(crate) fn key(&self, path: &str, inputs: &str) -> StepKey {
         let mut state = self.state.lock();
-        let count =
-            state.occurrences.entry((path.to_owned(), inputs.to_owned())).or_insert(0);
+        let count = state
+            .occurrences
+            .entry((path.to_owned(), inputs.to_owned()))
+            .or_insert(0);
         let occurrence = *count;
         *count += 1;
-        StepKey { path: path.to_owned(), inputs: inputs.to_owned(), occurrence }
+        StepKey {
+            path: path.to_owned(),
+            inputs: inputs.to_owned(),
+            occurrence,
+        }
     }
 
     /// How the step stands to earlier attempts. Each earlier step answers once.
@@ -148,7 +161,9 @@ impl Completed {
             return Standing::New;
         }
         if let Some(from) = &self.from
-            && (state.from_reached || key.path == *from || key.path.starts_with(&format!("{from}/")))
+            && (state.from_reached
+                || key.path == *from
+                || key.path.starts_with(&format!("{from}/")))
         {
             state.from_reached = true;
             return Standing::New;
@@ -158,7 +173,10 @@ impl Completed {
             return if earlier.body == body {
                 Standing::Same(earlier)
             } else {
-                Standing::Changed { earlier, what: "text" }
+                Standing::Changed {
+                    earlier,
+                    what: "text",
+                }
             };
         }
         // The same step with other inputs, if there is no doubt which it was.
@@ -166,9 +184,10 @@ impl Completed {
             .filter(|i| state.earlier[*i].key.path == key.path)
             .collect();
         match same_path[..] {
-            [index] => {
-                Standing::Changed { earlier: state.earlier.remove(index), what: "inputs" }
-            }
+            [index] => Standing::Changed {
+                earlier: state.earlier.remove(index),
+                what: "inputs",
+            },
             _ => Standing::New,
         }
     }
@@ -210,10 +229,14 @@ impl Completed {
     pub(crate) fn take_deferred_of(&self, step: &str) -> Vec<DeferredRow> {
         let inside = format!("{step}/");
         let of_step = |row: &DeferredRow| {
-            row.step.as_deref().is_some_and(|s| s == step || s.starts_with(&inside))
+            row.step
+                .as_deref()
+                .is_some_and(|s| s == step || s.starts_with(&inside))
         };
         let mut state = self.state.lock();
-        let (given, left) = std::mem::take(&mut state.deferred).into_iter().partition(of_step);
+        let (given, left) = std::mem::take(&mut state.deferred)
+            .into_iter()
+            .partition(of_step);
         state.deferred = left;
         given
     }
@@ -232,7 +255,7 @@ impl Completed {
     }
 
     /// Whether `--from` named a step that never came.
-    pub(crate) fn from_missed(&self) -> Option<&str> {
+    pub(crate) fn missed_start(&self) -> Option<&str> {
         let reached = self.state.lock().from_reached;
         self.from.as_deref().filter(|_| !reached)
     }
@@ -249,7 +272,10 @@ impl Earlier {
             None if self.kept => Ok(Dynamic::UNIT),
             None => Err(Error::new(
                 "step.value_not_kept",
-                format!("what the step `{}` returned could not be kept", self.key.path),
+                format!(
+                    "what the step `{}` returned could not be kept",
+                    self.key.path
+                ),
             )
             .hint("return plain values from steps, and open connections outside of them")),
         }

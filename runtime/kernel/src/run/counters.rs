@@ -33,7 +33,13 @@ impl Counters {
     /// Another attempt of the run begins: what failed before counts no more. Changes that were made
     /// stay made.
     pub fn begin_attempt(&self) {
-        for count in [&self.steps, &self.reused, &self.failed, &self.skipped, &self.warnings] {
+        for count in [
+            &self.steps,
+            &self.reused,
+            &self.failed,
+            &self.skipped,
+            &self.warnings,
+        ] {
             count.store(0, Relaxed);
         }
     }

@@ -40,11 +40,18 @@ pub fn build(run: &Arc<Run>) -> Engine {
         if operations % LOOK_EVERY != 0 {
             return None;
         }
-        pace::look().or_else(Scope::stop_of_current_thread).map(Dynamic::from)
+        pace::look()
+            .or_else(Scope::stop_of_current_thread)
+            .map(Dynamic::from)
     });
     engine.on_print(|text| {
         if let Ok(scope) = Scope::current() {
-            scope.run().bus().emit(scope.step(), Event::Output { text: text.to_owned() });
+            scope.run().bus().emit(
+                scope.step(),
+                Event::Output {
+                    text: text.to_owned(),
+                },
+            );
         }
     });
     engine.on_debug(|text, _, _| {
@@ -54,9 +61,14 @@ pub fn build(run: &Arc<Run>) -> Engine {
     });
     // `params`, `target` and `trigger` are seen everywhere, inside functions too.
     let weak = Arc::downgrade(run);
-    #[allow(deprecated, reason = "Rhai marks the callback as volatile, not as going away")]
+    #[allow(
+        deprecated,
+        reason = "Rhai marks the callback as volatile, not as going away"
+    )]
     engine.on_var(move |name, _, _| {
-        let Some(run) = weak.upgrade() else { return Ok(None) };
+        let Some(run) = weak.upgrade() else {
+            return Ok(None);
+        };
         Ok(match name {
             "params" => Some(Dynamic::from(run.params().clone())),
             "target" => Some(run.target().name().to_owned().into()),
@@ -67,7 +79,10 @@ pub fn build(run: &Arc<Run>) -> Engine {
     let weak = Arc::downgrade(run);
     #[allow(deprecated, reason = "see on_var")]
     engine.on_missing_function(move |name, args, _, _| {
-        if !weak.upgrade().is_some_and(|run| run.plan().has_planned_values()) {
+        if !weak
+            .upgrade()
+            .is_some_and(|run| run.plan().has_planned_values())
+        {
             return Ok(None);
         }
         planned::missing_function(name, args)

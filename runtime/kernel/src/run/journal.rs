@@ -21,20 +21,28 @@ use crate::value;
 /// thousand queries in a loop must not make ten thousand rows.
 const LISTED_READS: u32 = 100;
 
+type StepAndPrimitive = (Option<String>, String);
+
 /// Records one run.
 #[derive(Clone)]
 pub struct RunJournal {
     journal: Journal,
     run: Arc<str>,
     handle: tokio::runtime::Handle,
-    reads: Arc<Mutex<HashMap<(Option<String>, String), u32>>>,
+    /// How often each primitive read, by step.
+    reads: Arc<Mutex<HashMap<StepAndPrimitive, u32>>>,
 }
 
 impl RunJournal {
     /// The recorder of `run`. Nothing is recorded before [`RunJournal::begin`].
     #[must_use]
     pub fn new(journal: Journal, run: &RunId, handle: tokio::runtime::Handle) -> Self {
-        Self { journal, run: Arc::from(run.as_str()), handle, reads: Arc::default() }
+        Self {
+            journal,
+            run: Arc::from(run.as_str()),
+            handle,
+            reads: Arc::default(),
+        }
     }
 
     /// Record that the run begins.
@@ -50,7 +58,9 @@ impl RunJournal {
     /// # Errors
     /// `journal.run_active` if it is running elsewhere.
     pub fn go_on(&self) -> Result<()> {
-        self.handle.block_on(self.journal.claim_run(&self.run, &Process::current())).map(drop)
+        self.handle
+            .block_on(self.journal.claim_run(&self.run, &Process::current()))
+            .map(drop)
     }
 
     pub(crate) fn step_started(&self, key: &StepKey, body: &str, attempt: u32) -> Result<()> {
@@ -60,7 +70,8 @@ impl RunJournal {
             attempt,
             started: jiff::Timestamp::now(),
         };
-        self.handle.block_on(self.journal.start_step(&self.run, &step))
+        self.handle
+            .block_on(self.journal.start_step(&self.run, &step))
     }
 
     /// Durable when it returns: the next step may rely on it.
@@ -76,7 +87,8 @@ impl RunJournal {
             result_kept: result.is_some(),
             ..finished(key, body, journal::StepStatus::Done, elapsed)
         };
-        self.handle.block_on(self.journal.finish_step(&self.run, &step))
+        self.handle
+            .block_on(self.journal.finish_step(&self.run, &step))
     }
 
     pub(crate) fn step_failed(
@@ -95,7 +107,10 @@ impl RunJournal {
             error: Some(error.clone()),
             ..finished(key, body, journal::StepStatus::Failed, elapsed)
         };
-        self.best_effort(self.handle.block_on(self.journal.finish_step(&self.run, &step)));
+        self.best_effort(
+            self.handle
+                .block_on(self.journal.finish_step(&self.run, &step)),
+        );
     }
 
     /// A completed step was taken back: a resume must do it again.
@@ -104,11 +119,15 @@ impl RunJournal {
             error: Some(json!({ "kind": "undone", "message": "taken back after a later failure" })),
             ..finished(key, body, journal::StepStatus::Failed, Duration::ZERO)
         };
-        self.best_effort(self.handle.block_on(self.journal.finish_step(&self.run, &step)));
+        self.best_effort(
+            self.handle
+                .block_on(self.journal.finish_step(&self.run, &step)),
+        );
     }
 
     pub(crate) fn answered(&self, key: &str, answer: &str) -> Result<()> {
-        self.handle.block_on(self.journal.answer(&self.run, key, &json!(answer)))
+        self.handle
+            .block_on(self.journal.answer(&self.run, key, &json!(answer)))
     }
 
     pub(crate) fn deferred_added(
@@ -122,11 +141,15 @@ impl RunJournal {
             Ok(captured) => json!({ "captured": captured }),
             Err(error) => json!({ "not_kept": error.message() }),
         };
-        self.handle.block_on(self.journal.defer_added(&self.run, key, step, &action))
+        self.handle
+            .block_on(self.journal.defer_added(&self.run, key, step, &action))
     }
 
     pub(crate) fn deferred_done(&self, key: &str) {
-        self.best_effort(self.handle.block_on(self.journal.defer_done(&self.run, key)));
+        self.best_effort(
+            self.handle
+                .block_on(self.journal.defer_done(&self.run, key)),
+        );
     }
 
     /// Record how the run ended.
@@ -170,14 +193,23 @@ impl RunJournal {
     }
 
     fn effect(&self, record: &Record) {
-        let Event::EffectFinished { id, primitive, effect, args, outcome, elapsed_us, error } =
-            &record.event
+        let Event::EffectFinished {
+            id,
+            primitive,
+            effect,
+            args,
+            outcome,
+            elapsed_us,
+            error,
+        } = &record.event
         else {
             return;
         };
         if *effect == Effect::Read {
             let mut reads = self.reads.lock();
-            let count = reads.entry((record.step.clone(), primitive.clone())).or_insert(0);
+            let count = reads
+                .entry((record.step.clone(), primitive.clone()))
+                .or_insert(0);
             *count += 1;
             if *count > LISTED_READS {
                 return;
@@ -191,7 +223,9 @@ impl RunJournal {
             primitive: primitive.clone(),
             effect: effect.to_string(),
             args: args.clone(),
-            outcome: outcome.and_then(|o| o.as_str().map(str::to_owned)).unwrap_or_default(),
+            outcome: outcome
+                .and_then(|o| o.as_str().map(str::to_owned))
+                .unwrap_or_default(),
             error: error.clone(),
             elapsed,
             started: record.time - jiff::SignedDuration::try_from(elapsed).unwrap_or_default(),
@@ -208,7 +242,11 @@ impl Sink for RunJournal {
             Event::EffectFinished { .. } => self.effect(record),
             // What begins is told by what ends, and progress by its result. The exception is a
             // change: that one had begun is what an operator must know after a crash.
-            Event::EffectStarted { effect: Effect::Read, .. } | Event::Progress { .. } => {}
+            Event::EffectStarted {
+                effect: Effect::Read,
+                ..
+            }
+            | Event::Progress { .. } => {}
             _ => {
                 if let Ok(event) = serde_json::to_value(record) {
                     self.journal.event(&self.run, event);
@@ -235,7 +273,8 @@ fn finished(
         attempt: 1,
         result: None,
         result_kept: false,
-        started: jiff::Timestamp::now() - jiff::SignedDuration::try_from(elapsed).unwrap_or_default(),
+        started: jiff::Timestamp::now()
+            - jiff::SignedDuration::try_from(elapsed).unwrap_or_default(),
         elapsed,
         error: None,
     }

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use rhai::{Dynamic, Map};
 use serde::{Deserialize, Serialize};
 
-pub use completed::{Completed, Earlier, OnChanged, Resume, Standing};
 pub(crate) use completed::fingerprint;
+pub use completed::{Completed, Earlier, OnChanged, Resume, Standing};
 pub use engine::{Modules, bare};
 pub(crate) use journal::lost_deferred;
 pub use journal::{RunJournal, earlier_attempts};
@@ -31,9 +31,9 @@ pub use unwind::{Deferred, Kept, Undo};
 use crate::client::{Access, Clients};
 use crate::config::Target;
 use crate::effect::Effect;
-pub use crate::journal::StepKey;
 use crate::error::{Error, Result};
 use crate::event::{Bus, Event, Level, Outcome, PlannedChange, Sink};
+pub use crate::journal::StepKey;
 use crate::permission::{Policy, Recorder};
 use crate::primitive::{Need, Preview, Primitive};
 use crate::prompt::{Prompter, Question, QuestionKind};
@@ -339,11 +339,7 @@ impl Run {
     ///
     /// # Errors
     /// What the future says, or why the scope must stop.
-    pub fn block_on<T>(
-        &self,
-        scope: &Scope,
-        future: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
+    pub fn block_on<T>(&self, scope: &Scope, future: impl Future<Output = Result<T>>) -> Result<T> {
         self.spec.handle.block_on(async {
             tokio::select! {
                 biased;
@@ -355,22 +351,34 @@ impl Run {
 
     /// Tell everybody that the run begins, or begins again.
     pub fn announce(&self, resumed: bool) {
-        self.bus.emit(None, Event::RunStarted {
-            runbook: self.name().to_owned(),
-            target: self.target.name().to_owned(),
-            mode: self.mode().name().to_owned(),
-            resumed,
-        });
+        self.bus.emit(
+            None,
+            Event::RunStarted {
+                runbook: self.name().to_owned(),
+                target: self.target.name().to_owned(),
+                mode: self.mode().name().to_owned(),
+                resumed,
+            },
+        );
     }
 
     /// Tell the operator something.
     pub fn log(&self, step: Option<&str>, level: Level, message: impl Into<String>) {
-        self.bus.emit(step, Event::Log { level, message: message.into() });
+        self.bus.emit(
+            step,
+            Event::Log {
+                level,
+                message: message.into(),
+            },
+        );
     }
 
     pub(crate) fn permit(&self, need: &Need, effect: Effect) -> Result<()> {
-        self.recorder.record(need.capability, effect, &need.resource);
-        self.spec.policy.check(need.capability, effect, &need.resource)
+        self.recorder
+            .record(need.capability, effect, &need.resource);
+        self.spec
+            .policy
+            .check(need.capability, effect, &need.resource)
     }
 
     pub(crate) fn redact_error(&self, error: Error) -> Error {
@@ -387,9 +395,7 @@ impl Run {
         scope: &Scope,
         preview: impl FnOnce() -> Result<Preview>,
     ) -> Result<Permit> {
-        if self.spec.assume_yes
-            || (self.spec.mode == Mode::Run && !self.target.is_protected())
-        {
+        if self.spec.assume_yes || (self.spec.mode == Mode::Run && !self.target.is_protected()) {
             return Ok(Permit::Go);
         }
         // Held while asking: closures that run in parallel ask one after the other.
@@ -422,8 +428,9 @@ impl Run {
                 Ok(Permit::Go)
             }
             "no" => Ok(Permit::Declined),
-            _ => Err(Error::new("refused", "the operator ended the run before a change")
-                .uncatchable()),
+            _ => Err(
+                Error::new("refused", "the operator ended the run before a change").uncatchable(),
+            ),
         }
     }
 
@@ -494,7 +501,11 @@ impl Run {
             step,
             Event::Answer {
                 text: question.text.clone(),
-                answer: if secret { "‹not shown›".into() } else { answer.clone() },
+                answer: if secret {
+                    "‹not shown›".into()
+                } else {
+                    answer.clone()
+                },
             },
         );
         Ok(answer)
@@ -527,7 +538,9 @@ impl Run {
     ) -> bool {
         let (guess, first) = self.plan.guess(change, place);
         if first {
-            let text = format!("what follows depends on change {change}: it is shown as if that had succeeded");
+            let text = format!(
+                "what follows depends on change {change}: it is shown as if that had succeeded"
+            );
             self.bus.emit(step, Event::PlanNote { text });
         }
         guess
@@ -536,14 +549,19 @@ impl Run {
     /// Remember where an error arose: a text that a script throws can't say so itself.
     pub(crate) fn step_failed(&self, step: &str, error: &Error) {
         let mut last = self.failed_step.lock();
-        if last.as_ref().is_none_or(|(_, message)| message != error.message()) {
+        if last
+            .as_ref()
+            .is_none_or(|(_, message)| message != error.message())
+        {
             *last = Some((step.to_owned(), error.message().to_owned()));
         }
     }
 
     pub(crate) fn with_failed_step(&self, error: Error) -> Error {
         match &*self.failed_step.lock() {
-            Some((step, message)) if message == error.message() => error.in_step(Some(step.clone())),
+            Some((step, message)) if message == error.message() => {
+                error.in_step(Some(step.clone()))
+            }
             _ => error,
         }
     }

@@ -24,7 +24,9 @@ thread_local! {
 /// Look at the clock after a slice of operations.
 pub fn look() -> Option<Error> {
     let now = Instant::now();
-    let slice = LAST.replace(Some(now)).map_or(Duration::ZERO, |last| now - last);
+    let slice = LAST
+        .replace(Some(now))
+        .map_or(Duration::ZERO, |last| now - last);
     if slice < SLOW_SLICE {
         return None;
     }
@@ -32,9 +34,12 @@ pub fn look() -> Option<Error> {
     SLOW.set(slow);
     (slow > LIMIT).then(|| {
         SLOW.set(Duration::ZERO);
-        Error::new("limit.size", "the script spends its time copying a large or deeply nested value")
-            .hint("build it once instead of in a loop, or stream it (`fs::each_line`, `db.each_row`)")
-            .uncatchable()
+        Error::new(
+            "limit.size",
+            "the script spends its time copying a large or deeply nested value",
+        )
+        .hint("build it once instead of in a loop, or stream it (`fs::each_line`, `db.each_row`)")
+        .uncatchable()
     })
 }
 

@@ -59,7 +59,9 @@ impl Plan {
 
     /// Number the change and keep it. One that changes nothing keeps the number 0.
     pub(crate) fn add(&self, mut change: PlannedChange) -> PlannedChange {
-        change.depends_on.extend(self.assumed.lock().iter().copied());
+        change
+            .depends_on
+            .extend(self.assumed.lock().iter().copied());
         change.depends_on.sort_unstable();
         change.depends_on.dedup();
         let mut changes = self.changes.lock();
@@ -71,12 +73,7 @@ impl Plan {
         change
     }
 
-    pub(crate) fn record_read(
-        &self,
-        primitive: &Primitive,
-        args: &str,
-        result: &Result<Dynamic>,
-    ) {
+    pub(crate) fn record_read(&self, primitive: &Primitive, args: &str, result: &Result<Dynamic>) {
         let answer = match result {
             Ok(value) => crate::value::to_json(value).to_string(),
             Err(error) => error.kind().to_owned(),
@@ -99,7 +96,9 @@ impl Plan {
     }
 
     pub(crate) fn set_undo_of_step(&self, step: &str, undo: &str) {
-        self.undos_of_steps.lock().insert(step.to_owned(), undo.to_owned());
+        self.undos_of_steps
+            .lock()
+            .insert(step.to_owned(), undo.to_owned());
     }
 
     /// The undo of the nearest step around, if one of them declares one.
@@ -116,7 +115,12 @@ impl Plan {
 
     /// The number of the last planned change.
     pub(crate) fn last_number(&self) -> u32 {
-        self.changes.lock().iter().map(|c| c.number).max().unwrap_or_default()
+        self.changes
+            .lock()
+            .iter()
+            .map(|c| c.number)
+            .max()
+            .unwrap_or_default()
     }
 
     /// A number for a change that the operator declined, apart from those of the plan.

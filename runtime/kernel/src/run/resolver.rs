@@ -27,10 +27,20 @@ type OnLoad = Box<dyn Fn(&str, &str) + Send + Sync>;
 
 impl Resolver {
     pub fn new(library: Modules, on_load: OnLoad) -> Self {
-        Self { library, on_load, loaded: Mutex::default(), loading: Mutex::default() }
+        Self {
+            library,
+            on_load,
+            loaded: Mutex::default(),
+            loading: Mutex::default(),
+        }
     }
 
-    fn load(&self, engine: &Engine, source: Option<&str>, path: &str) -> Result<Shared<Module>, Error> {
+    fn load(
+        &self,
+        engine: &Engine,
+        source: Option<&str>,
+        path: &str,
+    ) -> Result<Shared<Module>, Error> {
         let (name, text) = self.find(source, path)?;
         if let Some(module) = self.loaded.lock().get(&name) {
             return Ok(Shared::clone(module));
@@ -42,7 +52,10 @@ impl Resolver {
                 circle.push(name);
                 return Err(Error::new(
                     "import.circular",
-                    format!("modules import each other in a circle: {}", circle.join(" → ")),
+                    format!(
+                        "modules import each other in a circle: {}",
+                        circle.join(" → ")
+                    ),
                 )
                 .hint("move what both need into a third module"));
             }
@@ -76,8 +89,11 @@ impl Resolver {
         }
         let file = resolve(source, path)?;
         let text = std::fs::read_to_string(&file).map_err(|error| {
-            Error::new("import.not_found", format!("can't import {}: {error}", file.display()))
-                .hint("an import is relative to the file it stands in, without `.rhai`")
+            Error::new(
+                "import.not_found",
+                format!("can't import {}: {error}", file.display()),
+            )
+            .hint("an import is relative to the file it stands in, without `.rhai`")
         })?;
         Ok((file.display().to_string(), text))
     }
@@ -87,7 +103,9 @@ impl Resolver {
 /// runbook upwards.
 fn resolve(source: Option<&str>, path: &str) -> Result<PathBuf, Error> {
     let relative = Path::new(path);
-    let leaves = relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+    let leaves = relative
+        .components()
+        .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
     if leaves {
         return Err(Error::new(
             "import.outside",
@@ -95,10 +113,17 @@ fn resolve(source: Option<&str>, path: &str) -> Result<PathBuf, Error> {
         )
         .hint("put shared modules below the runbooks, for example `import \"lib/team\"`"));
     }
-    let folder = source.map(Path::new).and_then(Path::parent).unwrap_or(Path::new(""));
+    let folder = source
+        .map(Path::new)
+        .and_then(Path::parent)
+        .unwrap_or(Path::new(""));
     // Without its `./`, or a file that imports itself would get an ever longer name.
     let mut file = folder.to_owned();
-    file.extend(relative.components().filter(|part| matches!(part, Component::Normal(_))));
+    file.extend(
+        relative
+            .components()
+            .filter(|part| matches!(part, Component::Normal(_))),
+    );
     if file.extension().is_none_or(|extension| extension != "rhai") {
         file.as_mut_os_string().push(".rhai");
     }
@@ -106,8 +131,9 @@ fn resolve(source: Option<&str>, path: &str) -> Result<PathBuf, Error> {
 }
 
 fn evaluate(engine: &Engine, name: &str, text: &str) -> Result<Module, Error> {
-    let mut ast: AST =
-        engine.compile(text).map_err(|error| script_error::syntax(&error, name))?;
+    let mut ast: AST = engine
+        .compile(text)
+        .map_err(|error| script_error::syntax(&error, name))?;
     ast.set_source(name);
     Module::eval_ast_as_new(Scope::new(), &ast, engine)
         .map_err(|error| Error::from_script(&error, name))

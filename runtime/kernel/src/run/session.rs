@@ -37,7 +37,13 @@ impl Session {
     #[must_use]
     pub fn new(run: Arc<Run>) -> Self {
         let engine = engine::build(&run);
-        Self { run, engine, variables: Variables::new(), ast: AST::empty(), program: None }
+        Self {
+            run,
+            engine,
+            variables: Variables::new(),
+            ast: AST::empty(),
+            program: None,
+        }
     }
 
     /// The run.
@@ -75,10 +81,12 @@ impl Session {
         // The functions stay, for lines that are entered after a failure.
         self.ast.clear_statements();
         if result.is_ok()
-            && let Some(missed) = self.run.completed().from_missed()
+            && let Some(missed) = self.run.completed().missed_start()
         {
-            return Err(Error::new("resume.no_step", format!("there was no step `{missed}`"))
-                .hint("`ccrun show RUN` lists the steps of the run"));
+            return Err(
+                Error::new("resume.no_step", format!("there was no step `{missed}`"))
+                    .hint("`ccrun show RUN` lists the steps of the run"),
+            );
         }
         result
     }
@@ -89,7 +97,10 @@ impl Session {
     /// Whatever ended it.
     pub fn run_again(&mut self, source: Option<String>) -> Result<Dynamic> {
         let Some((name, text)) = self.program.clone() else {
-            return Err(Error::new("repl.no_runbook", "there is no runbook to go on with"));
+            return Err(Error::new(
+                "repl.no_runbook",
+                "there is no runbook to go on with",
+            ));
         };
         self.run.completed().begin_attempt();
         self.run.counters().begin_attempt();
@@ -129,7 +140,12 @@ impl Session {
 
     fn evaluate(&mut self, name: &str) -> Result<Dynamic> {
         let scope = Scope::of_run(Arc::clone(&self.run), self.run.cancel().clone());
-        let Self { engine, variables, ast, .. } = self;
+        let Self {
+            engine,
+            variables,
+            ast,
+            ..
+        } = self;
         let result = scope.enter(|| engine.eval_ast_with_scope::<Dynamic>(variables, ast));
         match result {
             Ok(value) => Ok(value.flatten()),
@@ -172,12 +188,26 @@ impl Session {
         if let Some(journal) = self.run.journal()
             && let Err(problem) = journal.finish(status, json.as_ref(), &recap)
         {
-            let text = format!("the end of the run could not be recorded: {}", problem.message());
+            let text = format!(
+                "the end of the run could not be recorded: {}",
+                problem.message()
+            );
             self.run.log(None, Level::Error, text);
         }
-        self.run.bus().emit(None, Event::RunFinished { status, recap, error: json });
+        self.run.bus().emit(
+            None,
+            Event::RunFinished {
+                status,
+                recap,
+                error: json,
+            },
+        );
         self.run.bus().flush();
-        Ending { status, error, value }
+        Ending {
+            status,
+            error,
+            value,
+        }
     }
 }
 
@@ -202,7 +232,9 @@ pub fn on_script_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
             .map_err(|error| {
                 Error::new("kernel.thread", format!("can't start a thread: {error}"))
             })?;
-        thread.join().map_err(|_| Error::new("kernel.panic", "the run broke off"))
+        thread
+            .join()
+            .map_err(|_| Error::new("kernel.panic", "the run broke off"))
     })
 }
 

@@ -1,5 +1,8 @@
 //! The end of a run: taking completed steps back, and what was deferred.
-#![allow(deprecated, reason = "Rhai marks its context store as volatile, not as going away")]
+#![allow(
+    deprecated,
+    reason = "Rhai marks its context store as volatile, not as going away"
+)]
 
 use std::sync::Arc;
 
@@ -18,7 +21,10 @@ pub struct Kept {
 
 impl Kept {
     pub(crate) fn new(closure: FnPtr, context: &NativeCallContext<'_>) -> Self {
-        Self { closure, context: context.store_data() }
+        Self {
+            closure,
+            context: context.store_data(),
+        }
     }
 
     fn call(&self, engine: &Engine, arguments: Vec<Dynamic>) -> Result<Dynamic> {
@@ -82,13 +88,18 @@ impl Run {
         while let Some(undo) = undos.pop() {
             let path = format!("{} (undo)", undo.key.path);
             let scope = Scope::of_run(Arc::clone(self), Cancel::new()).child(Some(&path), None);
-            self.bus().emit(Some(&path), Event::StepStarted { attempt: 1 });
+            self.bus()
+                .emit(Some(&path), Event::StepStarted { attempt: 1 });
             let started = std::time::Instant::now();
             let result = scope.enter(|| undo.action.call(engine, vec![undo.result.clone()]));
             self.bus().emit(
                 Some(&path),
                 Event::StepFinished {
-                    status: if result.is_ok() { StepStatus::Done } else { StepStatus::Failed },
+                    status: if result.is_ok() {
+                        StepStatus::Done
+                    } else {
+                        StepStatus::Failed
+                    },
                     elapsed_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
                     error: result.as_ref().err().map(Error::to_json),
                 },
@@ -101,8 +112,7 @@ impl Run {
                     self.completed().forget(&undo.key);
                 }
                 Err(error) => {
-                    let left: Vec<&str> =
-                        undos.iter().rev().map(|u| u.key.path.as_str()).collect();
+                    let left: Vec<&str> = undos.iter().rev().map(|u| u.key.path.as_str()).collect();
                     let left = if left.is_empty() {
                         String::new()
                     } else {

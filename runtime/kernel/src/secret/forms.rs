@@ -8,14 +8,34 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 const LEAST: usize = 4;
 
 /// What a URL leaves as it is (RFC 3986, unreserved).
-const UNRESERVED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What tools encode in the user part of a URL, at the least.
 const USERINFO: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}')
-    .add(b'/').add(b':').add(b';').add(b'=').add(b'@').add(b'[').add(b'\\').add(b']').add(b'^')
-    .add(b'|').add(b'%');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'/')
+    .add(b':')
+    .add(b';')
+    .add(b'=')
+    .add(b'@')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'|')
+    .add(b'%');
 
 /// Every form of `text` that is to be masked, the text itself first.
 pub fn of(text: &str) -> Vec<String> {
@@ -23,7 +43,12 @@ pub fn of(text: &str) -> Vec<String> {
     if text.chars().count() < LEAST {
         return forms;
     }
-    forms.extend(text.lines().map(str::trim).filter(|l| l.chars().count() >= 8).map(str::to_owned));
+    forms.extend(
+        text.lines()
+            .map(str::trim)
+            .filter(|l| l.chars().count() >= 8)
+            .map(str::to_owned),
+    );
     forms.extend(base64(text.as_bytes()));
     for set in [UNRESERVED, USERINFO, NON_ALPHANUMERIC] {
         let encoded = utf8_percent_encode(text, set).to_string();

@@ -29,7 +29,10 @@ impl Secret {
     /// A secret with the name under which it is known.
     #[must_use]
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { name: name.into(), text: text.into() }))
+        Self(Arc::new(Inner {
+            name: name.into(),
+            text: text.into(),
+        }))
     }
 
     /// The name.
@@ -71,7 +74,11 @@ impl PartialEq for Secret {
     /// Compares in a time that does not depend on where the texts differ.
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.expose().as_bytes(), other.expose().as_bytes());
-        a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        a.len() == b.len()
+            && a.iter()
+                .zip(b)
+                .fold(0, |difference, (a, b)| difference | (a ^ b))
+                == 0
     }
 }
 

@@ -51,7 +51,9 @@ impl Redactor {
     /// The text with every known secret masked.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some(matcher) = self.matcher() else { return Cow::Borrowed(text) };
+        let Some(matcher) = self.matcher() else {
+            return Cow::Borrowed(text);
+        };
         let mut out = String::new();
         let mut copied = 0;
         for (range, which) in matcher.find(text.as_bytes(), true) {
@@ -99,7 +101,10 @@ impl Redactor {
     /// A redactor for a stream of bytes.
     #[must_use]
     pub fn stream(&self) -> StreamRedactor {
-        StreamRedactor { redactor: self.clone(), held: Vec::new() }
+        StreamRedactor {
+            redactor: self.clone(),
+            held: Vec::new(),
+        }
     }
 
     fn matcher(&self) -> Option<Arc<Matcher>> {
@@ -133,7 +138,12 @@ impl Matcher {
             .match_kind(MatchKind::LeftmostLongest)
             .build(&patterns)
             .ok()?;
-        Some(Self { automaton, masks, short, longest })
+        Some(Self {
+            automaton,
+            masks,
+            short,
+            longest,
+        })
     }
 
     /// The matches, and which pattern each is of. Without `ended` a short one that touches the end
@@ -198,7 +208,9 @@ impl StreamRedactor {
     /// The stream ended; returns what was held back.
     pub fn finish(&mut self) -> Vec<u8> {
         let held = std::mem::take(&mut self.held);
-        let Some(matcher) = self.redactor.matcher() else { return held };
+        let Some(matcher) = self.redactor.matcher() else {
+            return held;
+        };
         let mut out = Vec::new();
         let mut copied = 0;
         for (range, which) in matcher.find(&held, true) {

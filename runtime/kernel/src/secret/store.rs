@@ -38,7 +38,11 @@ impl SecretStore {
     /// A store with these sources.
     #[must_use]
     pub fn new(sources: Vec<Arc<dyn SecretSource>>, redactor: Redactor) -> Self {
-        Self(Arc::new(Inner { sources, redactor, found: Mutex::default() }))
+        Self(Arc::new(Inner {
+            sources,
+            redactor,
+            found: Mutex::default(),
+        }))
     }
 
     /// The secret with this name, from the first source that has it.
@@ -69,7 +73,11 @@ impl SecretStore {
     /// The sources, in the order in which they are asked.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        self.0.sources.iter().map(|source| source.describe()).collect()
+        self.0
+            .sources
+            .iter()
+            .map(|source| source.describe())
+            .collect()
     }
 
     async fn not_found(&self, name: &str) -> Error {
@@ -81,8 +89,10 @@ impl SecretStore {
             none if none.is_empty() => "no source is configured".to_owned(),
             asked => format!("asked: {}", asked.join(", ")),
         };
-        let error =
-            Error::new("secret.not_found", format!("there is no secret `{name}` ({asked})"));
+        let error = Error::new(
+            "secret.not_found",
+            format!("there is no secret `{name}` ({asked})"),
+        );
         match closest(name, names.iter().map(String::as_str)) {
             Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
             None => error.hint(format!(
@@ -98,6 +108,9 @@ pub fn reference(text: &str) -> Option<&str> {
     let at = text.rfind("secret:")?;
     let begins = at == 0 || text[..at].ends_with(':');
     let name = &text[at + "secret:".len()..];
-    let named = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-./".contains(c));
+    let named = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_-./".contains(c));
     (begins && named).then_some(name)
 }

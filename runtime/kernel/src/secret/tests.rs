@@ -15,13 +15,19 @@ fn knowing(text: &str) -> Redactor {
 fn a_secret_prints_as_its_name() {
     let secret = Secret::new("KEY", "hunter22");
     assert_eq!(format!("{secret} {secret:?}"), "‹secret KEY› ‹secret KEY›");
-    assert_eq!(serde_json::to_string(&secret).expect("json"), r#"{"$secret":"KEY"}"#);
+    assert_eq!(
+        serde_json::to_string(&secret).expect("json"),
+        r#"{"$secret":"KEY"}"#
+    );
 }
 
 #[test]
 fn short_secrets_are_masked_as_words_only() {
     let redactor = knowing("no");
-    assert_eq!(redactor.redact("no, not now: no"), "‹secret KEY›, not now: ‹secret KEY›");
+    assert_eq!(
+        redactor.redact("no, not now: no"),
+        "‹secret KEY›, not now: ‹secret KEY›"
+    );
 }
 
 #[test]
@@ -34,7 +40,10 @@ fn the_longest_of_overlapping_secrets_is_masked() {
     let redactor = Redactor::default();
     redactor.add(&Secret::new("SHORT", "abcd"));
     redactor.add(&Secret::new("LONG", "abcdefgh"));
-    assert_eq!(redactor.redact("x abcdefgh abcd"), "x ‹secret LONG› ‹secret SHORT›");
+    assert_eq!(
+        redactor.redact("x abcdefgh abcd"),
+        "x ‹secret LONG› ‹secret SHORT›"
+    );
 }
 
 #[test]
