@@ -7,12 +7,14 @@
 // file, which opens them, says so by an `allow` with its reason.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod env;
 pub mod files;
 pub mod fs;
 pub mod process;
 pub mod pg;
 pub mod secret;
 pub mod sh;
+pub mod sys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -130,7 +130,7 @@ impl Database {
             cx.block_on(async { self.raw(&mut lease, GUARD).await })?;
             lease.discard = true;
         }
-        let parameters = parameters(params);
+        let parameters = parameters(params, &facts)?;
         let mut rows = Batches {
             running: cx.block_on(async {
                 let running = Running::start(lease.connection(), sql.into(), &parameters).await;
@@ -285,7 +285,7 @@ impl Database {
         must_ask(&facts)?;
         let guarded = cx.dry_run() || !facts.plain;
         let sql: Arc<str> = sql.into();
-        let parameters = parameters(params);
+        let parameters = parameters(params, &facts)?;
         let client = cx.client::<PgClient>().await?;
         let mut lease = client.reader(&self.server).await?;
         // Twice at most: once more on a new connection, or with a new plan, or in another form.
@@ -333,7 +333,7 @@ impl Database {
         let facts = Facts::of(&sql);
         must_act(&facts, false)?;
         let sql: Arc<str> = sql.into();
-        let parameters = parameters(params);
+        let parameters = parameters(params, &facts)?;
         let client = cx.client::<PgClient>().await?;
         let mut lease = client.writer(&self.server).await?;
         let mut result = session::run(&mut lease, &sql, &parameters, want).await;

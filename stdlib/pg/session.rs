@@ -133,8 +133,11 @@ impl<'c> Running<'c> {
         let mut arguments = prepare(connection, &sql, parameters, &mut casts).await?;
         if !casts.is_empty() {
             sql = bind::with_casts(&sql, &casts).into();
-            let mut no_more = Vec::new();
-            arguments = prepare(connection, &sql, parameters, &mut no_more).await?;
+            let mut parameters = parameters.to_vec();
+            for cast in &casts {
+                parameters[cast.number - 1] = cast.text.clone().into();
+            }
+            arguments = prepare(connection, &sql, &parameters, &mut Vec::new()).await?;
         }
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&sql)), arguments);
         let rows = connection.fetch_many(query);

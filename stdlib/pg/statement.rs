@@ -7,6 +7,7 @@ use ccrun_kernel::rhai::{Array, Dynamic};
 use ccrun_kernel::value::closest;
 use ccrun_kernel::{Error, Result};
 
+use super::bind::wrong_count;
 use super::client::PgClient;
 use super::connect::Server;
 use super::session::{self, Want};
@@ -60,7 +61,7 @@ pub fn must_act(facts: &Facts, in_transaction: bool) -> Result<()> {
     };
     if facts.controls_transaction() {
         let hint = if in_transaction {
-            "return from the closure to commit, throw to roll back; `tx.savepoint(|| …)` is a part that can fail alone"
+            "return from the closure to commit, throw to roll back; `tx.savepoint(|tx| …)` is a part that can fail alone"
         } else {
             TRANSACTION
         };
@@ -87,9 +88,17 @@ pub fn only(mut rows: Vec<Dynamic>) -> Result<Dynamic> {
 }
 
 /// The parameters of a call.
-#[must_use]
-pub fn parameters(given: Option<Array>) -> Vec<Dynamic> {
-    given.map(|array| array.into_iter().map(Dynamic::flatten).collect()).unwrap_or_default()
+///
+/// # Errors
+/// `pg.bad_parameter` if the statement has some and none are given. Other counts are compared with
+/// what the server says.
+pub fn parameters(given: Option<Array>, facts: &Facts) -> Result<Vec<Dynamic>> {
+    let given: Vec<Dynamic> =
+        given.map(|array| array.into_iter().map(Dynamic::flatten).collect()).unwrap_or_default();
+    match facts.parameters.iter().map(|(_, number)| *number).max() {
+        Some(expected) if given.is_empty() => Err(wrong_count(expected, 0)),
+        _ => Ok(given),
+    }
 }
 
 /// A missing table is often a typo: name the nearest one there is. Asked on a connection of its

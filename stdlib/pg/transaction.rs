@@ -265,7 +265,7 @@ impl Transaction {
     }
 
     /// Run a part of the transaction that can fail alone: when the closure throws, what it did is
-    /// taken back, and its error can be caught.
+    /// taken back, and its error can be caught. The closure is given the transaction.
     ///
     /// # Errors
     /// What the closure throws.
@@ -274,7 +274,7 @@ impl Transaction {
     /// ```rhai,no_run
     /// pg::connect().transaction(|tx| {
     ///     try {
-    ///         tx.savepoint(|| tx.execute("insert into tags values ('new')"));
+    ///         tx.savepoint(|tx| tx.execute("insert into tags values ('new')"));
     ///     } catch (err) {
     ///         if err.kind != "pg.unique_violation" { throw err; }
     ///     }
@@ -290,7 +290,8 @@ impl Transaction {
             state.raw(&format!("SAVEPOINT {name}"), &self.server).await?;
             Ok(name)
         })?;
-        let result = call.invoke(&body, []);
+        // Given, and not only captured: the interpreter locks a captured `tx` while a method of it runs.
+        let result = call.invoke(&body, [Dynamic::from(self.clone())]);
         cx.block_on(async {
             let mut state = self.state.lock().await;
             if result.is_ok() {
@@ -318,7 +319,7 @@ impl Transaction {
             Right::Ask => must_ask(&facts)?,
             Right::Act => must_act(&facts, true)?,
         }
-        let parameters = parameters(params);
+        let parameters = parameters(params, &facts)?;
         let result = {
             let mut state = self.state.lock().await;
             state.usable()?;
@@ -348,7 +349,7 @@ impl Transaction {
                 "pg.transaction_aborted",
                 format!("the transaction was rolled back, because a statement in it failed: {why}"),
             )
-            .hint("let the error end the closure, or put the statement into `tx.savepoint(|| …)` to go on after it");
+            .hint("let the error end the closure, or put the statement into `tx.savepoint(|tx| …)` to go on after it");
             drop(state.raw("ROLLBACK", &self.server).await);
             Err(error)
         } else {

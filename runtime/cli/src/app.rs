@@ -9,7 +9,7 @@ use ccrun_kernel::permission::{Needs, Policy};
 use ccrun_kernel::run::{Limits, Mode, Modules, Resume, RunId, RunJournal, RunSpec};
 use ccrun_kernel::runbook::{self, Runbook};
 use ccrun_kernel::scope::Cancel;
-use ccrun_kernel::secret::{Redactor, SecretStore};
+use ccrun_kernel::secret::{Redactor, Secret, SecretStore};
 use ccrun_kernel::value::Duration;
 use ccrun_kernel::{Error, Registry, Result, rhai};
 
@@ -321,6 +321,11 @@ impl App {
         target.check_keys(self.registry.target_keys())?;
         let redactor = Redactor::default();
         let secrets = self.secrets(&target, &redactor)?;
+        for value in source.params.values() {
+            if let Some(secret) = value.read_lock::<Secret>() {
+                redactor.add(&secret);
+            }
+        }
 
         let terminal = (self.common.output == Output::Text)
             .then(|| Arc::new(Terminal::new(self.verbosity(), source.brief)));
@@ -377,6 +382,7 @@ impl App {
             trigger: rhai::Dynamic::UNIT,
             policy,
             limits,
+            timeout: source.runbook.header.as_ref().and_then(|h| h.timeout).map(Duration::to_std),
             assume_yes: self.common.yes,
             resume: source.resume.clone(),
             cancel,

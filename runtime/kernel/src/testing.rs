@@ -61,6 +61,7 @@ impl TestRun {
             trigger: Dynamic::UNIT,
             policy: Policy::default(),
             limits: Limits::default(),
+            timeout: None,
             assume_yes: false,
             resume: Resume::default(),
             cancel: Cancel::new(),

@@ -21,7 +21,7 @@ fn changes_say_how_many_rows_and_which() {
 #[test]
 fn statements_that_need_no_transaction_work() {
     let bed = Bed::with("create table t (id int)");
-    bed.eval("db.execute(`vacuum t`); db.execute(`create index concurrently i on t (id)`)").unwrap();
+    bed.run("db.execute(`vacuum t`); db.execute(`create index concurrently i on t (id)`)");
     assert_eq!(bed.psql("select count(*) from pg_indexes where indexname = 'i'"), "1");
 }
 
@@ -47,8 +47,7 @@ fn sessions_are_not_for_scripts_to_keep() {
 #[test]
 fn a_script_is_all_or_nothing() {
     let bed = Bed::new();
-    bed.eval("db.script(`create table a (id int primary key); insert into a values (1); set search_path = x;`)")
-        .unwrap();
+    bed.run("db.script(`create table a (id int primary key); insert into a values (1); set search_path = x;`)");
     assert_eq!(bed.json("db.value(`select count(*) from a`)"), json!(1));
 
     let error = bed.error("db.script(`\ninsert into a values (2);\n\ninsert into a values (1);\ninsert into a values (3);`)");
@@ -64,7 +63,7 @@ fn a_script_is_all_or_nothing() {
     let error = bed.error("db.script(`begin; insert into a values (5);`)");
     assert_eq!(error.kind(), "pg.transaction_open");
     assert_eq!(bed.psql("select count(*) from a"), "1");
-    bed.eval("db.script(`begin; insert into a values (5); commit; select 1`)").unwrap();
+    bed.run("db.script(`begin; insert into a values (5); commit; select 1`)");
     assert_eq!(bed.psql("select count(*) from a"), "2");
-    bed.eval("db.script(`-- nothing\n;;`)").unwrap();
+    bed.run("db.script(`-- nothing\n;;`)");
 }

@@ -74,16 +74,6 @@ impl Prepared {
             Some(journal) => journal.begin(&super::record::new_run(&spec, &source))?,
             None => {}
         }
-        if let Some(timeout) = source
-            .runbook
-            .header
-            .as_ref()
-            .and_then(|h| h.timeout.as_ref())
-        {
-            let cancel = spec.cancel.clone();
-            ccrun_kernel::run::cancel_after(&spec.handle, cancel, timeout.to_std());
-        }
-
         let run = Run::new(spec);
         run.announce(source.resume.resumed);
         let mut session = Session::new(Arc::clone(&run));

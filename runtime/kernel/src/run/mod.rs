@@ -25,7 +25,7 @@ pub(crate) use journal::lost_deferred;
 pub use journal::{RunJournal, earlier_attempts};
 pub use limits::{Limits, STACK_SIZE};
 pub use plan::{Plan, ReadRecord};
-pub use session::{Ending, Session, cancel_after, on_script_thread};
+pub use session::{Ending, Session, on_script_thread};
 pub use unwind::{Deferred, Kept, Undo};
 
 use crate::client::{Access, Clients};
@@ -152,6 +152,8 @@ pub struct RunSpec {
     pub policy: Policy,
     /// How far a script may go.
     pub limits: Limits,
+    /// How long the whole run may take.
+    pub timeout: Option<std::time::Duration>,
     /// Whether every question that guards a change is answered with yes.
     pub assume_yes: bool,
     /// What earlier attempts of this run left.

@@ -1,15 +1,16 @@
 //! A run with its interpreter: runs a whole runbook, or line after line of the REPL.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use rhai::{AST, Dynamic, Engine, Scope as Variables};
 
 use super::{Run, engine, limits};
 use crate::error::{Error, Result, Stop};
 use crate::event::{Event, Level, RunStatus};
-use crate::scope::{Cancel, Scope};
+use crate::scope::Scope;
 use crate::script_error;
+use crate::value::Duration;
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -139,7 +140,9 @@ impl Session {
     }
 
     fn evaluate(&mut self, name: &str) -> Result<Dynamic> {
-        let scope = Scope::of_run(Arc::clone(&self.run), self.run.cancel().clone());
+        let whole = Scope::of_run(Arc::clone(&self.run), self.run.cancel().clone());
+        let timeout = self.run.spec().timeout;
+        let scope = whole.child(None, timeout.map(|timeout| Instant::now() + timeout));
         let Self {
             engine,
             variables,
@@ -150,7 +153,13 @@ impl Session {
         match result {
             Ok(value) => Ok(value.flatten()),
             Err(error) => {
-                let error = Error::from_script(&error, name);
+                let mut error = Error::from_script(&error, name);
+                if error.stop_reason() == Some(Stop::Deadline(scope.id())) {
+                    let timeout = timeout.map(Duration::from).unwrap_or_default();
+                    error = Error::new("timeout", format!("the run took longer than {timeout}"))
+                        .hint("raise `timeout` in the header; `ccrun resume` goes on where it stopped")
+                        .at(error.location().cloned());
+                }
                 if self.run.mode().is_dry() && self.run.plan().explains(&error) {
                     self.run.bus().emit(None, Event::PlanNote {
                         text: format!(
@@ -236,12 +245,4 @@ pub fn on_script_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
             .join()
             .map_err(|_| Error::new("kernel.panic", "the run broke off"))
     })
-}
-
-/// A deadline for a whole run, by its `timeout` header.
-pub fn cancel_after(handle: &tokio::runtime::Handle, cancel: Cancel, after: Duration) {
-    handle.spawn(async move {
-        tokio::time::sleep(after).await;
-        cancel.cancel();
-    });
 }
