@@ -182,6 +182,50 @@ impl Files {
         Ok(true)
     }
 
+    /// A new file, in place of another or of a link that has its name.
+    ///
+    /// # Errors
+    /// `read_only`, `fs.is_a_directory`, `io.disk_full` and the like.
+    pub fn create_file(&self, path: &Path, mode: Mode) -> Result<File> {
+        self.remove(path)?;
+        // Not through a link that somebody puts there just now.
+        create_beside(path, mode.bits()).map_err(|error| failed("write", path, &error))
+    }
+
+    /// A second name for a file.
+    ///
+    /// # Errors
+    /// `read_only`, `fs.not_found`, `fs.already_exists` and the like.
+    pub fn hard_link(&self, existing: &Path, path: &Path) -> Result<()> {
+        self.may_write("make the link", path)?;
+        fs::hard_link(existing, path).map_err(|error| failed("make the link", path, &error))
+    }
+
+    /// Create the directories of `inside` below `root`, which is there, without following any link.
+    ///
+    /// # Errors
+    /// `read_only`, `fs.unsafe_path` where a link is in the way, `fs.not_a_directory` for a file.
+    pub fn create_dirs_below(&self, root: &Path, inside: &Path) -> Result<()> {
+        self.may_write("create directories in", root)?;
+        let mut path = root.to_owned();
+        for part in inside {
+            path.push(part);
+            match self.find(&path, false)? {
+                Some(found) if found.is_dir() => {}
+                Some(found) if found.is_symlink() => {
+                    return Err(Error::new(
+                        "fs.unsafe_path",
+                        format!("refused to write through the symbolic link {}", path.display()),
+                    )
+                    .hint("remove the link first, if a directory belongs there"));
+                }
+                Some(_) => return Err(failed("create the directory", &path, &io::ErrorKind::NotADirectory.into())),
+                None => fs::create_dir(&path).map_err(|error| failed("create the directory", &path, &error))?,
+            }
+        }
+        Ok(())
+    }
+
     /// Rename a file or directory.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod content;
 mod error;
 mod mode;
 mod path;
+mod pattern;
 mod work;
 
 pub use atomic::AtomicFile;
@@ -15,4 +16,5 @@ pub use content::Content;
 pub use error::failed;
 pub use mode::Mode;
 pub use path::{EntryPath, FilePath, folder_of_run, resolve};
+pub use pattern::{PathPattern, PatternPart};
 pub use work::{Work, blocking};

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::{Cx, Error, FromArg, Mismatch, Result, primitive};
-use regex::Regex;
 
-use crate::files::{Files, Work, blocking, folder_of_run, resolve};
+use crate::files::{Files, PatternPart, Work, blocking, folder_of_run, resolve};
 
 /// The most paths that one call returns.
 const MOST: usize = 100_000;
@@ -47,15 +46,7 @@ async fn glob(cx: &Cx, pattern: GlobPattern) -> Result<Vec<String>> {
 #[derive(Debug, Clone)]
 struct GlobPattern {
     base: PathBuf,
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone)]
-enum Part {
-    /// `**`
-    AnyDepth,
-    /// One name.
-    Name { text: String, regex: Regex },
+    parts: Vec<PatternPart>,
 }
 
 impl std::fmt::Display for GlobPattern {
@@ -65,8 +56,8 @@ impl std::fmt::Display for GlobPattern {
         write!(f, "{}", self.base.display())?;
         for part in &self.parts {
             match part {
-                Part::AnyDepth => f.write_str("/**/*")?,
-                Part::Name { text, .. } => write!(f, "/{text}")?,
+                PatternPart::AnyDepth => f.write_str("/**/*")?,
+                PatternPart::Name { text, .. } => write!(f, "/{text}")?,
             }
         }
         Ok(())
@@ -97,69 +88,9 @@ impl GlobPattern {
             _ => fixed.join("/"),
         };
         let base = resolve(&start, folder, true)?;
-        let parts = names.filter(|name| !name.is_empty() && *name != ".").map(part);
+        let parts = names.filter(|name| !name.is_empty() && *name != ".").map(PatternPart::parse);
         Ok(Self { base, parts: parts.collect::<Result<_, _>>()? })
     }
-}
-
-fn part(name: &str) -> Result<Part, String> {
-    if name == ".." {
-        return Err("`..` can't come after a wildcard".into());
-    }
-    if name == "**" {
-        return Ok(Part::AnyDepth);
-    }
-    let regex = Regex::new(&translate(name)?).map_err(|_| format!("`{name}` is not a pattern"))?;
-    Ok(Part::Name { text: name.to_owned(), regex })
-}
-
-/// A pattern for one name as a regular expression (glob(7), with braces).
-fn translate(name: &str) -> Result<String, String> {
-    let mut regex = String::from("^(?s)");
-    let mut letters = name.chars();
-    let mut open_braces = 0;
-    while let Some(letter) = letters.next() {
-        match letter {
-            '*' => regex.push_str(".*"),
-            '?' => regex.push('.'),
-            '{' => {
-                open_braces += 1;
-                regex.push_str("(?:");
-            }
-            '}' if open_braces > 0 => {
-                open_braces -= 1;
-                regex.push(')');
-            }
-            ',' if open_braces > 0 => regex.push('|'),
-            '\\' => {
-                let next = letters.next().ok_or("a pattern can't end in a backslash")?;
-                regex.push_str(&regex::escape(next.encode_utf8(&mut [0; 4])));
-            }
-            '[' => {
-                let rest = letters.as_str();
-                // A `]` at the beginning stands for itself.
-                let skip = rest.chars().take_while(|c| matches!(c, '!' | '^')).count().min(1);
-                let end = rest.char_indices().skip(skip + 1).find(|(_, c)| *c == ']');
-                let (end, _) = end.ok_or_else(|| format!("`{name}` has a `[` without its `]`"))?;
-                let (set, after) = (&rest[skip..end], &rest[end + 1..]);
-                regex.push_str(if skip == 1 { "[^" } else { "[" });
-                for c in set.chars() {
-                    if matches!(c, '[' | ']' | '\\' | '^' | '&' | '~') {
-                        regex.push('\\');
-                    }
-                    regex.push(c);
-                }
-                regex.push(']');
-                letters = after.chars();
-            }
-            other => regex.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    if open_braces > 0 {
-        return Err(format!("`{name}` has a `{{` without its `}}`; braces can't hold a `/`"));
-    }
-    regex.push('$');
-    Ok(regex)
 }
 
 struct Search<'a> {
@@ -168,7 +99,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn walk(&self, folder: &Path, parts: &[Part], found: &mut Vec<PathBuf>) -> Result<()> {
+    fn walk(&self, folder: &Path, parts: &[PatternPart], found: &mut Vec<PathBuf>) -> Result<()> {
         self.work.check()?;
         let Some((part, rest)) = parts.split_first() else {
             if self.files.find(folder, false).is_ok_and(|found| found.is_some()) {
@@ -181,7 +112,7 @@ impl Search<'_> {
                 .hint("narrow the pattern down"));
         }
         match part {
-            Part::AnyDepth => {
+            PatternPart::AnyDepth => {
                 if !rest.is_empty() {
                     self.walk(folder, rest, found)?;
                 }
@@ -197,7 +128,7 @@ impl Search<'_> {
                     }
                 }
             }
-            Part::Name { text, regex } => {
+            PatternPart::Name { text, regex } => {
                 for entry in self.files.entries(folder).unwrap_or_default() {
                     let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
                     let shown = !name.starts_with('.') || text.starts_with('.');

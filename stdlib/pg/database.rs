@@ -6,7 +6,7 @@ use ccrun_kernel::rhai::{Array, Dynamic, FnPtr};
 use ccrun_kernel::secret::Secret;
 use ccrun_kernel::{Caller, Cx, Error, Object, Result, primitive};
 use futures::StreamExt as _;
-use sqlx::{AssertSqlSafe, Connection as _, Either};
+use sqlx::{AssertSqlSafe, Connection as _, Either, Row as _};
 
 use super::client::{self, PgClient};
 use super::connect::{Connect, Password, Server};
@@ -395,11 +395,13 @@ impl Database {
         if let Some(error) = failed {
             return Err(in_script(errors::of_statement(error, script, &self.server), script, done));
         }
-        // In a transaction that was begun earlier, `now()` is the time of its beginning.
-        let open: Arc<str> = "select now() <> statement_timestamp()".into();
-        let answer = session::run(lease, &open, &[], Want::Value).await;
-        let answer = answer.map_err(|failure| failure.explain(&self.server))?;
-        if answer.rows.first().is_some_and(|open| open.as_bool() == Ok(true)) {
+        // In a transaction that was begun earlier, `now()` is the time of its beginning. Asked by the
+        // simple protocol, where a statement of its own is one moment.
+        let row = sqlx::raw_sql("select now() <> statement_timestamp()")
+            .fetch_one(lease.connection())
+            .await
+            .map_err(|error| errors::of_connection(error, &self.server))?;
+        if row.try_get_raw(0).is_ok_and(|open| open.as_str().is_ok_and(|open| open == "t")) {
             return Err(Error::new(
                 "pg.transaction_open",
                 "the script ends inside of a transaction: nothing since its BEGIN was done",

@@ -94,10 +94,15 @@ fn an_answer_beyond_memory_is_refused_and_the_database_stays_usable() {
 #[test]
 fn parallel_queries_share_the_pool() {
     let bed = Bed::new();
-    let numbers = bed.json(
-        "let tasks = []; for i in 0..40 { tasks.push(|| db.value(`select pg_backend_pid() from pg_sleep(0.01)`)); }
-         parallel(#{ limit: 20 }, tasks)",
-    );
+    let numbers = bed.json(&format!(
+        "let tasks = [];
+         for i in 0..40 {{
+             let mine = pg::connect(\"{}\");
+             tasks.push(|| mine.value(`select pg_backend_pid() from pg_sleep(0.01)`));
+         }}
+         parallel(#{{ limit: 20 }}, tasks)",
+        bed.url()
+    ));
     let mut pids: Vec<i64> = numbers.as_array().unwrap().iter().filter_map(|n| n.as_i64()).collect();
     assert_eq!(pids.len(), 40);
     pids.sort_unstable();

@@ -27,7 +27,8 @@ pub fn render(error: &Error, source: Option<&str>) -> String {
     for (key, value) in error.details() {
         if let Some(text) = value.as_str()
             && text.lines().count() <= 12
-            && key != "primitive"
+            // Programs want each fact by its name; a person has read it in the sentence.
+            && !error.message().contains(text)
         {
             group = group.element(Level::NOTE.message(format!("{key}: {text}")));
         }

@@ -12,6 +12,7 @@ mod tests;
 use ccrun_macros::primitives;
 
 use crate::registry::Namespace;
+use crate::secret::Secret;
 
 /// The namespace without a name.
 #[must_use]
@@ -20,6 +21,7 @@ pub fn namespace() -> Namespace {
         "",
         "The words of the language: steps, parallel work, checks, questions.",
     )
+    .object::<Secret>()
     .primitives(primitives![
         control::runbook,
         control::assert,

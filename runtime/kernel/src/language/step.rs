@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration as StdDuration, Instant};
 
 use ccrun_macros::{Options, primitive};
-use rhai::{Dynamic, FnPtr};
+use rhai::{Array, Dynamic, FnPtr, Map};
 
 use crate::caller::Caller;
 use crate::cx::Cx;
@@ -12,9 +12,9 @@ use crate::error::{Error, Result, Stop};
 use crate::event::{Event, Level, StepStatus};
 use crate::planned::Planned;
 use crate::prompt::{Question, QuestionKind};
-use crate::run::{Earlier, Kept, OnChanged, Standing, StepKey, Undo};
+use crate::run::{Earlier, Kept, NotKept, OnChanged, Standing, StepKey, Undo};
 use crate::scope::Scope;
-use crate::value::{self, Duration};
+use crate::value::{self, Duration, KeptSecret};
 
 /// How a step behaves.
 #[derive(Options)]
@@ -136,7 +136,11 @@ impl Step<'_> {
                 _ => return Ok(None),
             },
         };
-        let value = earlier.value()?;
+        let value = with_secrets(self.cx, earlier.value()?)?;
+        if value.is::<NotKept>() {
+            let text = "what it returned could not be kept: return plain values from steps, and open connections outside of them";
+            self.cx.run().log(Some(&self.key.path), Level::Warn, text);
+        }
         completed.add(Earlier {
             key: self.key.clone(),
             ..earlier
@@ -304,6 +308,7 @@ impl Step<'_> {
             run.completed().add(Earlier {
                 key: self.key.clone(),
                 body: self.body_hash.clone(),
+                live: Some(value.clone()),
                 kept: kept.is_some(),
                 result: kept,
             });
@@ -355,6 +360,24 @@ impl Step<'_> {
             result,
         });
     }
+}
+
+/// The value with the secrets that the journal holds as references looked up again.
+fn with_secrets(cx: &Cx, value: Dynamic) -> Result<Dynamic> {
+    if let Some(name) = value.read_lock::<KeptSecret>().map(|kept| kept.0.clone()) {
+        let secrets = cx.run().secrets();
+        return cx.block_on(secrets.get(&name)).map(Dynamic::from);
+    }
+    if value.is_array() {
+        let items = value.cast::<Array>().into_iter().map(|item| with_secrets(cx, item));
+        return items.collect::<Result<Array>>().map(Dynamic::from);
+    }
+    if value.is_map() {
+        let entries = value.cast::<Map>().into_iter();
+        let entries = entries.map(|(key, item)| Ok((key, with_secrets(cx, item)?)));
+        return entries.collect::<Result<Map>>().map(Dynamic::from);
+    }
+    Ok(value)
 }
 
 /// Whether another attempt can help: not against a refusal, a stop or a mistake in the script.

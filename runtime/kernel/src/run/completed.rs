@@ -7,7 +7,7 @@ use rhai::{Dynamic, Position};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::journal::{DeferredRow, StepKey};
 use crate::primitive::script_type_name;
 use crate::runbook::step_bodies;
@@ -24,6 +24,8 @@ pub struct Earlier {
     pub result: Option<Value>,
     /// Whether it could.
     pub kept: bool,
+    /// The value itself, for going on in the same process.
+    pub live: Option<Dynamic>,
 }
 
 /// What to do with a completed step whose text or inputs are no longer the same.
@@ -262,24 +264,27 @@ impl Completed {
 }
 
 impl Earlier {
-    /// What the step returned.
+    /// What the step returned. A value that a journal can't hold is [`NotKept`].
     ///
     /// # Errors
-    /// `step.value_not_kept` for a value that a journal can't hold.
+    /// `journal.value` for a record that is damaged.
     pub(crate) fn value(&self) -> Result<Dynamic> {
-        match &self.result {
-            Some(value) => value::unkeep(value),
-            None if self.kept => Ok(Dynamic::UNIT),
-            None => Err(Error::new(
-                "step.value_not_kept",
-                format!(
-                    "what the step `{}` returned could not be kept",
-                    self.key.path
-                ),
-            )
-            .hint("return plain values from steps, and open connections outside of them")),
+        match (&self.live, &self.result) {
+            (Some(live), _) => Ok(live.clone()),
+            (None, Some(value)) => value::unkeep(value),
+            (None, None) if self.kept => Ok(Dynamic::UNIT),
+            (None, None) => Ok(Dynamic::from(NotKept)),
         }
     }
+}
+
+/// Stands in for a handle that a completed step returned: whoever uses it is told why it is gone.
+#[derive(Debug, Clone)]
+pub struct NotKept;
+
+impl NotKept {
+    /// The name of the type, which stands in the message about its use.
+    pub(crate) const NAME: &str = "value that a journal can't keep";
 }
 
 /// A hash of the values that a closure captures. Handles count by their type: which container or

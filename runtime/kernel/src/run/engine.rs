@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, OptimizationLevel};
 
-use super::Run;
+use super::{NotKept, Run};
 use super::pace;
 use super::resolver::Resolver;
 use crate::event::{Event, Level};
@@ -25,6 +25,7 @@ pub fn build(run: &Arc<Run>) -> Engine {
     let mut engine = bare();
     run.registry().install(&mut engine);
     engine.register_type_with_name::<Planned>(planned::NAME);
+    engine.register_type_with_name::<NotKept>(NotKept::NAME);
     run.spec().limits.apply(&mut engine);
     let weak = Arc::downgrade(run);
     engine.set_module_resolver(Resolver::new(

@@ -298,6 +298,7 @@ pub async fn earlier_attempts(journal: &Journal, run: &str) -> Result<super::Res
                 body: step.body,
                 result: step.result.filter(|_| step.result_kept),
                 kept: step.result_kept,
+                live: None,
             })
             .collect(),
         answers: answers.into_iter().collect(),

@@ -19,7 +19,7 @@ use rhai::{Dynamic, Map};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use completed::fingerprint;
-pub use completed::{Completed, Earlier, OnChanged, Resume, Standing};
+pub use completed::{Completed, Earlier, NotKept, OnChanged, Resume, Standing};
 pub use engine::{Modules, bare};
 pub(crate) use journal::lost_deferred;
 pub use journal::{RunJournal, earlier_attempts};

@@ -96,6 +96,14 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl crate::primitive::Object for Secret {
+    const NAME: &'static str = "Secret";
+    const DOC: &'static str = "A text that never shows: it prints as its name.";
+    fn describe(&self) -> String {
+        self.mask()
+    }
+}
+
 impl serde::Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
