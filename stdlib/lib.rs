@@ -7,14 +7,20 @@
 // file, which opens them, says so by an `allow` with its reason.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod archive;
+pub mod document;
 pub mod env;
 pub mod files;
 pub mod fs;
-pub mod process;
+pub mod json;
 pub mod pg;
+pub mod process;
+pub mod render;
 pub mod secret;
 pub mod sh;
 pub mod sys;
+pub mod toml;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +31,13 @@ use ccrun_kernel::config::Target;
 /// Every namespace.
 #[must_use]
 pub fn namespaces() -> Vec<Namespace> {
-    vec![fs::namespace(), pg::namespace()]
+    vec![
+        fs::namespace(),
+        json::namespace(),
+        pg::namespace(),
+        toml::namespace(),
+        yaml::namespace(),
+    ]
 }
 
 /// The library modules that scripts import as `std/NAME`.

@@ -75,7 +75,10 @@ impl Postgres {
     pub fn start_with(settings: &[&str]) -> Result<Self> {
         let bin = binaries()?;
         let account = Account::for_server()?;
-        let folder = tempfile::Builder::new().prefix("ccrun-pg-").tempdir()?.keep();
+        let folder = tempfile::Builder::new()
+            .prefix("ccrun-pg-")
+            .tempdir()?
+            .keep();
         let started = Self::start_in(&folder, bin, &account, settings);
         if started.is_err() {
             // The watchdog removes it only if it got as far as running.
@@ -84,12 +87,7 @@ impl Postgres {
         started
     }
 
-    fn start_in(
-        folder: &Path,
-        bin: PathBuf,
-        account: &Account,
-        settings: &[&str],
-    ) -> Result<Self> {
+    fn start_in(folder: &Path, bin: PathBuf, account: &Account, settings: &[&str]) -> Result<Self> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
         let password = folder.join("password");
         fs::write(&password, PASSWORD)?;
@@ -99,7 +97,12 @@ impl Postgres {
 
         let made = account
             .command(&bin.join("initdb"))
-            .args(["--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])
+            .args([
+                "--no-sync",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ])
             .args(["--auth-local=trust", "--auth-host=scram-sha-256"])
             .arg(format!("--pwfile={}", password.display()))
             .arg(format!("--pgdata={}", data.display()))
@@ -112,8 +115,16 @@ impl Postgres {
 
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut watchdog = account.command(Path::new("/bin/sh"));
-        watchdog.args(["-c", WATCHDOG, "watchdog"]).arg(folder).arg(bin.join("postgres"));
-        watchdog.arg("-D").arg(&data).arg("-k").arg(folder).args(["-p", &port.to_string()]);
+        watchdog
+            .args(["-c", WATCHDOG, "watchdog"])
+            .arg(folder)
+            .arg(bin.join("postgres"));
+        watchdog
+            .arg("-D")
+            .arg(&data)
+            .arg("-k")
+            .arg(folder)
+            .args(["-p", &port.to_string()]);
         let fixed = [
             "listen_addresses=127.0.0.1",
             "fsync=off",
@@ -144,7 +155,12 @@ impl Postgres {
             watchdog.wait()?;
             bail!("Postgres did not start:\n{log}");
         }
-        Ok(Self { watchdog, folder: folder.to_owned(), bin, port })
+        Ok(Self {
+            watchdog,
+            folder: folder.to_owned(),
+            bin,
+            port,
+        })
     }
 
     /// The URL of the database `postgres` for the superuser, over TCP.
@@ -156,8 +172,14 @@ impl Postgres {
     /// The URL of a database for the superuser, over TCP.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
-        let password = PASSWORD.replace('\'', "%27").replace(' ', "%20").replace('/', "%2F");
-        format!("postgres://postgres:{password}@127.0.0.1:{}/{database}", self.port)
+        let password = PASSWORD
+            .replace('\'', "%27")
+            .replace(' ', "%20")
+            .replace('/', "%2F");
+        format!(
+            "postgres://postgres:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 
     /// The folder of the Unix socket.
@@ -205,7 +227,16 @@ impl Postgres {
     /// If a statement fails.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(self.bin.join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+            ])
             .arg("-h")
             .arg(&self.folder)
             .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
@@ -216,7 +247,9 @@ impl Postgres {
             "psql: {}\n{sql}",
             String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
     }
 }
 
@@ -258,7 +291,9 @@ impl Account {
         }
         let accounts = fs::read_to_string("/etc/passwd")?;
         let ids = ["postgres", "nobody"].iter().find_map(|wanted| {
-            let line = accounts.lines().find(|line| line.split(':').next() == Some(wanted))?;
+            let line = accounts
+                .lines()
+                .find(|line| line.split(':').next() == Some(wanted))?;
             let mut fields = line.split(':').skip(2);
             Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
         });
@@ -277,7 +312,11 @@ impl Account {
     /// reaches the watchdog through its pipe.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.process_group(0).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
+        command
+            .process_group(0)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LC_ALL", "C.UTF-8");
         if let Some((user, group)) = self.ids {
             command.gid(group).uid(user);
         }
@@ -293,7 +332,10 @@ mod tests {
     fn it_serves_and_ends_with_its_handle() {
         let server = Postgres::start().unwrap();
         let database = server.create_database();
-        assert_eq!(server.psql(&database, "select current_database()"), database);
+        assert_eq!(
+            server.psql(&database, "select current_database()"),
+            database
+        );
         let (folder, port) = (server.folder.clone(), server.port());
         drop(server);
         assert!(!folder.exists(), "the folder is still there");
@@ -302,7 +344,9 @@ mod tests {
 
     #[test]
     fn a_server_that_cannot_start_says_why() {
-        let error = Postgres::start_with(&["no_such_setting=1"]).unwrap_err().to_string();
+        let error = Postgres::start_with(&["no_such_setting=1"])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no_such_setting"), "{error}");
     }
 }

@@ -112,7 +112,15 @@ async fn zstd_compress(
     dest: FilePath,
     options: ZstdOptions,
 ) -> Result<Size> {
-    compress(cx, path, dest, Compression::Zstd, options.level, options.threads).await
+    compress(
+        cx,
+        path,
+        dest,
+        Compression::Zstd,
+        options.level,
+        options.threads,
+    )
+    .await
 }
 
 async fn zstd_preview(
@@ -164,8 +172,12 @@ async fn compress(
         progress.total(metadata.len());
         let mut reader = work.reading(source, |read| progress.advance(read));
         let mut encoder = kind.encoder(files.replace(work, &dest, None)?, Some(level), threads)?;
-        copy(&mut reader, &mut encoder, &path, &dest, |error| failed("read", &path, error))?;
-        let file = encoder.finish().map_err(|error| failed("write", &dest, &error))?;
+        copy(&mut reader, &mut encoder, &path, &dest, |error| {
+            failed("read", &path, error)
+        })?;
+        let file = encoder
+            .finish()
+            .map_err(|error| failed("write", &dest, &error))?;
         let size = Size::from_bytes(file.written());
         file.commit()?;
         Ok(size)
@@ -189,11 +201,16 @@ async fn decompress(
         let reader = work.reading(source, |read| progress.advance(read));
         let (found, reader) = recognised(reader).map_err(|error| failed("read", &path, &error))?;
         if found != kind {
-            return Err(corrupt(&path, &format!("it does not begin as {} data does", kind.name())));
+            return Err(corrupt(
+                &path,
+                &format!("it does not begin as {} data does", kind.name()),
+            ));
         }
         let mut decoder = Bounded::new(kind.decoder(reader)?, max_size);
         let mut file = files.replace(work, &dest, None)?;
-        copy(&mut decoder, &mut file, &path, &dest, |error| unreadable(&path, error, max_size))?;
+        copy(&mut decoder, &mut file, &path, &dest, |error| {
+            unreadable(&path, error, max_size)
+        })?;
         let size = Size::from_bytes(file.written());
         file.commit()?;
         Ok(size)
@@ -214,10 +231,13 @@ pub fn copy(
         match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(read) => {
-                to.write_all(&buffer[..read]).map_err(|error| failed("write", dest, &error))?;
+                to.write_all(&buffer[..read])
+                    .map_err(|error| failed("write", dest, &error))?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(&error).detail("source", path.display().to_string())),
+            Err(error) => {
+                return Err(unreadable(&error).detail("source", path.display().to_string()));
+            }
         }
     }
 }
@@ -227,7 +247,10 @@ pub fn unreadable(path: &Path, error: &io::Error, max_size: Size) -> Error {
     if is_too_large(error) {
         return Error::new(
             "archive.too_large",
-            format!("{} holds more than {max_size}, which is as much as is accepted", path.display()),
+            format!(
+                "{} holds more than {max_size}, which is as much as is accepted",
+                path.display()
+            ),
         )
         .hint("if that is right, raise `max_size`");
     }
@@ -238,15 +261,21 @@ pub fn unreadable(path: &Path, error: &io::Error, max_size: Size) -> Error {
 }
 
 fn corrupt(path: &Path, why: &str) -> Error {
-    Error::new("archive.corrupt", format!("can't decompress {}: {why}", path.display()))
-        .hint("it is damaged, cut short, or of another kind: `file` tells; fetch it again")
+    Error::new(
+        "archive.corrupt",
+        format!("can't decompress {}: {why}", path.display()),
+    )
+    .hint("it is damaged, cut short, or of another kind: `file` tells; fetch it again")
 }
 
 fn not_the_same(path: &Path, dest: &Path) -> Result<()> {
     match path == dest {
         false => Ok(()),
-        true => Err(Error::new("archive.same_file", format!("{} can't be its own result", path.display()))
-            .hint("give the result another name")),
+        true => Err(Error::new(
+            "archive.same_file",
+            format!("{} can't be its own result", path.display()),
+        )
+        .hint("give the result another name")),
     }
 }
 

@@ -18,12 +18,18 @@ pub enum Compression {
 }
 
 impl Compression {
-    const NAMES: [(&'static str, Self); 3] =
-        [("none", Self::None), ("gzip", Self::Gzip), ("zstd", Self::Zstd)];
+    const NAMES: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("gzip", Self::Gzip),
+        ("zstd", Self::Zstd),
+    ];
 
     /// Its name in scripts.
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("none", |(name, _)| name)
+        Self::NAMES
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or("none", |(name, _)| name)
     }
 
     /// By the end of a file's name: `.tar.zst`, `.tgz` …
@@ -58,20 +64,29 @@ impl Compression {
         threads: u32,
     ) -> Result<Encoder<'w, W>> {
         let refused = |lowest: i64, highest: i64, level: i64| {
-            Error::new("archive.level", format!("there is no compression level {level}"))
-                .hint(format!("the levels go from {lowest} (fast) to {highest} (small)"))
+            Error::new(
+                "archive.level",
+                format!("there is no compression level {level}"),
+            )
+            .hint(format!(
+                "the levels go from {lowest} (fast) to {highest} (small)"
+            ))
         };
         Ok(match (self, level) {
             (Self::None, _) => Encoder::Plain(inner),
             (Self::Gzip, level) => {
                 let level = level.unwrap_or(6);
-                let number = u32::try_from(level).ok().filter(|level| (1..=9).contains(level));
+                let number = u32::try_from(level)
+                    .ok()
+                    .filter(|level| (1..=9).contains(level));
                 let level = flate2::Compression::new(number.ok_or_else(|| refused(1, 9, level))?);
                 Encoder::Gzip(flate2::write::GzEncoder::new(inner, level))
             }
             (Self::Zstd, level) => {
                 let level = level.unwrap_or(3);
-                let number = i32::try_from(level).ok().filter(|level| (1..=22).contains(level));
+                let number = i32::try_from(level)
+                    .ok()
+                    .filter(|level| (1..=22).contains(level));
                 let number = number.ok_or_else(|| refused(1, 22, level))?;
                 let mut encoder = zstd::Encoder::new(inner, number).map_err(unusable)?;
                 encoder.include_checksum(true).map_err(unusable)?;
@@ -100,8 +115,11 @@ impl Compression {
 }
 
 fn unusable(error: io::Error) -> Error {
-    Error::new("archive.failed", format!("the compression can't be set up: {error}"))
-        .hint("a lower level needs less memory")
+    Error::new(
+        "archive.failed",
+        format!("the compression can't be set up: {error}"),
+    )
+    .hint("a lower level needs less memory")
 }
 
 impl FromArg for Compression {
@@ -117,7 +135,9 @@ impl FromArg for Compression {
         let names = Self::NAMES.map(|(known, _)| known);
         Err(Mismatch::Value(match closest(&name, names) {
             Some(nearest) => format!("there is no compression {name:?}: did you mean {nearest:?}?"),
-            None => format!("there is no compression {name:?}: there are \"none\", \"gzip\", \"zstd\""),
+            None => {
+                format!("there is no compression {name:?}: there are \"none\", \"gzip\", \"zstd\"")
+            }
         }))
     }
 }
@@ -177,7 +197,10 @@ pub struct Bounded<R> {
 impl<R: Read> Bounded<R> {
     /// A reader that gives at most `max`.
     pub fn new(inner: R, max: Size) -> Self {
-        Self { inner, left: max.bytes() }
+        Self {
+            inner,
+            left: max.bytes(),
+        }
     }
 }
 
@@ -211,7 +234,10 @@ pub fn is_too_large(error: &io::Error) -> bool {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other(TooLarge))?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(TooLarge))?;
         Ok(read)
     }
 }

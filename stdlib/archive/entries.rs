@@ -50,21 +50,28 @@ pub fn item<R: Read>(entry: &tar::Entry<'_, R>, strip: usize) -> Result<Option<I
     let stored = entry.path_bytes();
     let shown = String::from_utf8_lossy(&stored).into_owned();
     let refused = |why: &str| {
-        Error::new("archive.unsafe_entry", format!("the archive is refused: its entry {shown:?} {why}"))
-            .hint("it was made by mistake or with intent; look at it with `archive::list`")
-            .detail("entry", shown.clone())
+        Error::new(
+            "archive.unsafe_entry",
+            format!("the archive is refused: its entry {shown:?} {why}"),
+        )
+        .hint("it was made by mistake or with intent; look at it with `archive::list`")
+        .detail("entry", shown.clone())
     };
     if header.entry_type() == EntryType::XGlobalHeader {
         return Ok(None);
     }
-    let stored = entry.path().map_err(|_| refused("has a name that is no path"))?;
+    let stored = entry
+        .path()
+        .map_err(|_| refused("has a name that is no path"))?;
     let mut path = PathBuf::new();
     for part in stored.components() {
         match part {
             Component::Normal(name) => path.push(name),
             Component::CurDir => {}
             Component::ParentDir => return Err(refused("leaves the folder (`..`)")),
-            Component::RootDir | Component::Prefix(_) => return Err(refused("has an absolute path")),
+            Component::RootDir | Component::Prefix(_) => {
+                return Err(refused("has an absolute path"));
+            }
         }
     }
     let path: PathBuf = path.iter().skip(strip).collect();
@@ -81,23 +88,36 @@ pub fn item<R: Read>(entry: &tar::Entry<'_, R>, strip: usize) -> Result<Option<I
         EntryType::Symlink => {
             let target = target()?;
             if !stays_inside(&path, &target) {
-                return Err(refused(&format!("is a link to {}, out of the folder", target.display())));
+                return Err(refused(&format!(
+                    "is a link to {}, out of the folder",
+                    target.display()
+                )));
             }
             Kind::Symlink(target)
         }
         EntryType::Link => {
             let target = target()?;
-            let normal = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+            let normal =
+                |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
             if !target.components().all(|part| normal(&part)) {
-                return Err(refused(&format!("is a link to {}, out of the folder", target.display())));
+                return Err(refused(&format!(
+                    "is a link to {}, out of the folder",
+                    target.display()
+                )));
             }
-            let parts = target.components().filter(|part| matches!(part, Component::Normal(_)));
+            let parts = target
+                .components()
+                .filter(|part| matches!(part, Component::Normal(_)));
             Kind::HardLink(parts.skip(strip).collect())
         }
         _ => Kind::Other,
     };
-    let sparse = header.as_gnu().filter(|_| header.entry_type() == EntryType::GNUSparse);
-    let size = sparse.and_then(|header| header.real_size().ok()).unwrap_or_else(|| entry.size());
+    let sparse = header
+        .as_gnu()
+        .filter(|_| header.entry_type() == EntryType::GNUSparse);
+    let size = sparse
+        .and_then(|header| header.real_size().ok())
+        .unwrap_or_else(|| entry.size());
     let id = |id: std::io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok());
     Ok(Some(Item {
         path,
@@ -114,9 +134,15 @@ pub fn item<R: Read>(entry: &tar::Entry<'_, R>, strip: usize) -> Result<Option<I
 /// so `..` may only stand at its beginning, where it is known which directory it means.
 fn stays_inside(path: &Path, target: &Path) -> bool {
     let depth = path.components().count().saturating_sub(1);
-    let up = target.components().take_while(|part| *part == Component::ParentDir).count();
+    let up = target
+        .components()
+        .take_while(|part| *part == Component::ParentDir)
+        .count();
     let rest = target.components().skip(up);
-    up <= depth && rest.into_iter().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    up <= depth
+        && rest
+            .into_iter()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 #[cfg(test)]
@@ -137,7 +163,11 @@ mod tests {
             ("a", "d/up/../x", false),
             ("a", "./../x", false),
         ] {
-            assert_eq!(stays_inside(Path::new(path), Path::new(target)), inside, "{path} -> {target}");
+            assert_eq!(
+                stays_inside(Path::new(path), Path::new(target)),
+                inside,
+                "{path} -> {target}"
+            );
         }
     }
 }

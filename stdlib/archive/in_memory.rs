@@ -37,8 +37,9 @@ fn compress(_cx: &Cx, data: Bytes, options: CompressOptions) -> Result<Blob> {
 /// How a value is decompressed.
 #[derive(Clone, Options)]
 pub struct DecompressBlobOptions {
-    /// The most that may come out: a small blob can hold very much.
-    #[option(default = "16MiB")]
+    /// The most that may come out: a small blob can hold very much. A blob holds a million bytes by
+    /// default.
+    #[option(default = "1MB")]
     max_size: Size,
 }
 
@@ -55,8 +56,11 @@ pub struct DecompressBlobOptions {
 #[primitive(pure)]
 fn decompress(_cx: &Cx, data: Blob, options: DecompressBlobOptions) -> Result<Blob> {
     let corrupt = |why: &str| {
-        Error::new("archive.corrupt", format!("can't decompress the blob: {why}"))
-            .hint("it is damaged, cut short, or neither gzip nor zstd")
+        Error::new(
+            "archive.corrupt",
+            format!("can't decompress the blob: {why}"),
+        )
+        .hint("it is damaged, cut short, or neither gzip nor zstd")
     };
     let kind = Compression::of_content(&data);
     if kind == Compression::None {

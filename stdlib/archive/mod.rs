@@ -18,17 +18,19 @@ use ccrun_kernel::{Namespace, primitives};
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("archive", "Compressed files and tar archives: gzip, zstd, tar.").primitives(
-        primitives![
-            compress::gzip,
-            compress::gunzip,
-            compress::zstd_compress,
-            compress::zstd_decompress,
-            pack::tar,
-            unpack::untar,
-            unpack::list,
-            in_memory::compress,
-            in_memory::decompress,
-        ],
+    Namespace::new(
+        "archive",
+        "Compressed files and tar archives: gzip, zstd, tar.",
     )
+    .primitives(primitives![
+        compress::gzip,
+        compress::gunzip,
+        compress::zstd_compress,
+        compress::zstd_decompress,
+        pack::tar,
+        unpack::untar,
+        unpack::list,
+        in_memory::compress,
+        in_memory::decompress,
+    ])
 }

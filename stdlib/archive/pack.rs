@@ -57,7 +57,9 @@ async fn tar(cx: &Cx, path: FilePath, dest: FilePath, options: TarOptions) -> Re
     let progress = cx.progress(format!("{path} → {dest}"), None).bytes();
     let told = cx.clone();
     blocking(cx, move |work| {
-        let kind = options.compression.unwrap_or_else(|| Compression::of_name(&dest.to_string()));
+        let kind = options
+            .compression
+            .unwrap_or_else(|| Compression::of_name(&dest.to_string()));
         let prefix = prefix(options.prefix.as_deref())?;
         let selected = Selection::new(&files, work, &path, &options)?;
         let file = files.replace(work, &dest, None)?;
@@ -78,17 +80,34 @@ async fn tar(cx: &Cx, path: FilePath, dest: FilePath, options: TarOptions) -> Re
                 return Ok(());
             }
             if !packer.add(source, &prefix.join(inside), metadata)? {
-                told.log(Level::Warn, format!("left out {}: it is no file, directory or link", source.display()));
+                told.log(
+                    Level::Warn,
+                    format!(
+                        "left out {}: it is no file, directory or link",
+                        source.display()
+                    ),
+                );
             }
             Ok(())
         })?;
-        let Packer { archive, entries, content, .. } = packer;
+        let Packer {
+            archive,
+            entries,
+            content,
+            ..
+        } = packer;
         let written = |error: io::Error| failed("write", &dest, &error);
-        let file = archive.into_inner().and_then(|encoder| encoder.finish()).map_err(written)?;
+        let file = archive
+            .into_inner()
+            .and_then(|encoder| encoder.finish())
+            .map_err(written)?;
         let size = file.written();
         file.commit()?;
         Ok(Map::from_iter([
-            ("entries".into(), Dynamic::from(i64::try_from(entries).unwrap_or(i64::MAX))),
+            (
+                "entries".into(),
+                Dynamic::from(i64::try_from(entries).unwrap_or(i64::MAX)),
+            ),
             ("content".into(), Dynamic::from(Size::from_bytes(content))),
             ("size".into(), Dynamic::from(Size::from_bytes(size))),
         ]))
@@ -108,7 +127,11 @@ async fn tar_preview(
         let (mut entries, mut content) = (0_u64, 0_u64);
         Selection::new(&files, work, &path, &options)?.each(|_, _, metadata| {
             entries += 1;
-            content += if metadata.is_file() { metadata.len() } else { 0 };
+            content += if metadata.is_file() {
+                metadata.len()
+            } else {
+                0
+            };
             Ok(())
         })?;
         let content = Size::from_bytes(content);
@@ -134,10 +157,22 @@ impl<'a> Selection<'a> {
     fn new(files: &'a Files, work: &'a Work, root: &'a Path, options: &TarOptions) -> Result<Self> {
         let start = match &options.only {
             None => vec![PathBuf::new()],
-            Some(Names(names)) => names.iter().map(|name| inside(name)).collect::<Result<_>>()?,
+            Some(Names(names)) => names
+                .iter()
+                .map(|name| inside(name))
+                .collect::<Result<_>>()?,
         };
-        let exclude = options.exclude.clone().map_or_else(Vec::new, |Patterns(list)| list);
-        Ok(Self { files, work, root, start, exclude })
+        let exclude = options
+            .exclude
+            .clone()
+            .map_or_else(Vec::new, |Patterns(list)| list);
+        Ok(Self {
+            files,
+            work,
+            root,
+            start,
+            exclude,
+        })
     }
 
     /// Go through them in the order of their names: where each is, its path inside, what it is.
@@ -150,8 +185,16 @@ impl<'a> Selection<'a> {
         while let Some(inside) = todo.pop() {
             self.work.check()?;
             let top = inside.as_os_str().is_empty();
-            let source = if top { self.root.to_owned() } else { self.root.join(&inside) };
-            if self.exclude.iter().any(|pattern| !top && pattern.matches(&inside)) {
+            let source = if top {
+                self.root.to_owned()
+            } else {
+                self.root.join(&inside)
+            };
+            if self
+                .exclude
+                .iter()
+                .any(|pattern| !top && pattern.matches(&inside))
+            {
                 continue;
             }
             let metadata = self.files.metadata(&source, false)?;
@@ -165,7 +208,10 @@ impl<'a> Selection<'a> {
             }
             if metadata.is_dir() {
                 let entries = self.files.entries(&source)?;
-                let names = entries.iter().rev().filter_map(|entry| entry.path.file_name());
+                let names = entries
+                    .iter()
+                    .rev()
+                    .filter_map(|entry| entry.path.file_name());
                 todo.extend(names.map(|name| inside.join(name)));
             }
         }
@@ -231,7 +277,9 @@ struct Exactly<R> {
 
 impl<R: Read> Read for Exactly<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         let read = match self.inner.read(&mut buffer[..most]) {
             Ok(0) => {
                 buffer[..most].fill(0);
@@ -251,12 +299,20 @@ impl<R: Read> Read for Exactly<R> {
 
 /// A path inside of a directory, as a script writes it.
 fn inside(name: &str) -> Result<PathBuf> {
-    let path: PathBuf = Path::new(name).components().filter(|part| *part != std::path::Component::CurDir).collect();
-    let normal = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let path: PathBuf = Path::new(name)
+        .components()
+        .filter(|part| *part != std::path::Component::CurDir)
+        .collect();
+    let normal = path
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
     match normal {
         true => Ok(path),
-        false => Err(Error::new("archive.unsafe_entry", format!("{name:?} is not a path inside of the directory"))
-            .hint("give paths relative to the directory, without `..`")),
+        false => Err(Error::new(
+            "archive.unsafe_entry",
+            format!("{name:?} is not a path inside of the directory"),
+        )
+        .hint("give paths relative to the directory, without `..`")),
     }
 }
 

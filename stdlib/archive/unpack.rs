@@ -60,25 +60,47 @@ async fn untar(cx: &Cx, path: FilePath, folder: FilePath, options: UntarOptions)
     let told = cx.clone();
     let mut progress = cx.progress(format!("check {path}"), None).bytes();
     blocking(cx, move |work| {
-        let source = Source { files: &files, work, path: &path, options: &options };
-        source.each(|_| (), |item, _| occupied(&files, &folder, item, options.overwrite))?;
+        let source = Source {
+            files: &files,
+            work,
+            path: &path,
+            options: &options,
+        };
+        source.each(
+            |_| (),
+            |item, _| occupied(&files, &folder, item, options.overwrite),
+        )?;
 
         files.create_dir(&folder, None)?;
         progress.total(files.metadata(&path, true)?.len());
         progress.message(format!("{path} → {folder}"));
-        let mut unpacked = Unpacked { files: &files, folder: &folder, options: &options, modes: Vec::new() };
+        let mut unpacked = Unpacked {
+            files: &files,
+            folder: &folder,
+            options: &options,
+            modes: Vec::new(),
+        };
         let totals = source.each(
             |read| progress.advance(read),
             |item, content| {
                 if !unpacked.add(item, content, &path)? {
-                    told.log(Level::Warn, format!("left out {}: it is no file, directory or link", item.path.display()));
+                    told.log(
+                        Level::Warn,
+                        format!(
+                            "left out {}: it is no file, directory or link",
+                            item.path.display()
+                        ),
+                    );
                 }
                 Ok(())
             },
         )?;
         unpacked.finish()?;
         Ok(Map::from_iter([
-            ("entries".into(), Dynamic::from(i64::try_from(totals.entries).unwrap_or(i64::MAX))),
+            (
+                "entries".into(),
+                Dynamic::from(i64::try_from(totals.entries).unwrap_or(i64::MAX)),
+            ),
             ("size".into(), Dynamic::from(Size::from_bytes(totals.size))),
         ]))
     })
@@ -94,14 +116,22 @@ async fn untar_preview(
     let files = cx.client::<Files>().await?;
     let (path, folder, options) = (path.clone(), folder.clone(), options.clone());
     blocking(cx, move |work| {
-        let source = Source { files: &files, work, path: &path, options: &options };
+        let source = Source {
+            files: &files,
+            work,
+            path: &path,
+            options: &options,
+        };
         let mut replaced = 0_u64;
-        let totals = source.each(|_| (), |item, _| {
-            occupied(&files, &folder, item, options.overwrite)?;
-            let there = files.find(&folder.join(&item.path), false)?;
-            replaced += u64::from(there.is_some_and(|found| !found.is_dir()));
-            Ok(())
-        })?;
+        let totals = source.each(
+            |_| (),
+            |item, _| {
+                occupied(&files, &folder, item, options.overwrite)?;
+                let there = files.find(&folder.join(&item.path), false)?;
+                replaced += u64::from(there.is_some_and(|found| !found.is_dir()));
+                Ok(())
+            },
+        )?;
         let size = Size::from_bytes(totals.size);
         let entries = totals.entries;
         let summary = format!("unpack {path} ({entries} entries, {size}) into {folder}");
@@ -147,15 +177,32 @@ pub struct ListOptions {
 async fn list(cx: &Cx, path: FilePath, options: ListOptions) -> Result<Vec<Map>> {
     let files = cx.client::<Files>().await?;
     let mut progress = cx.progress(path.to_string(), None).bytes();
-    let ListOptions { max_size, max_entries } = options;
+    let ListOptions {
+        max_size,
+        max_entries,
+    } = options;
     blocking(cx, move |work| {
-        let options = UntarOptions { max_size, max_entries, strip: 0, overwrite: true, owner: false };
-        let source = Source { files: &files, work, path: &path, options: &options };
+        let options = UntarOptions {
+            max_size,
+            max_entries,
+            strip: 0,
+            overwrite: true,
+            owner: false,
+        };
+        let source = Source {
+            files: &files,
+            work,
+            path: &path,
+            options: &options,
+        };
         let mut maps = Vec::new();
-        source.each(|read| progress.advance(read), |item, _| {
-            maps.push(described(item));
-            Ok(())
-        })?;
+        source.each(
+            |read| progress.advance(read),
+            |item, _| {
+                maps.push(described(item));
+                Ok(())
+            },
+        )?;
         Ok(maps)
     })
     .await
@@ -169,14 +216,22 @@ fn described(item: &Item) -> Map {
         Kind::HardLink(target) => ("hard_link", Some(target)),
         Kind::Other => ("other", None),
     };
-    let modified = i64::try_from(item.modified).ok().and_then(|s| Timestamp::from_unix(s).ok());
+    let modified = i64::try_from(item.modified)
+        .ok()
+        .and_then(|s| Timestamp::from_unix(s).ok());
     Map::from_iter([
         ("path".into(), item.path.display().to_string().into()),
         ("type".into(), kind.into()),
         ("size".into(), Dynamic::from(Size::from_bytes(item.size))),
         ("mode".into(), Mode::from_bits(item.mode).to_string().into()),
-        ("modified".into(), modified.map_or(Dynamic::UNIT, Dynamic::from)),
-        ("target".into(), target.map_or(Dynamic::UNIT, |t| t.display().to_string().into())),
+        (
+            "modified".into(),
+            modified.map_or(Dynamic::UNIT, Dynamic::from),
+        ),
+        (
+            "target".into(),
+            target.map_or(Dynamic::UNIT, |t| t.display().to_string().into()),
+        ),
     ])
 }
 
@@ -201,7 +256,12 @@ impl Source<'_> {
         told: impl FnMut(u64),
         mut take: impl FnMut(&Item, &mut dyn Read) -> Result<()>,
     ) -> Result<Totals> {
-        let UntarOptions { max_size, max_entries, strip, .. } = *self.options;
+        let UntarOptions {
+            max_size,
+            max_entries,
+            strip,
+            ..
+        } = *self.options;
         let wrong = |error: &std::io::Error| unreadable(self.path, error, max_size);
         let (file, _) = self.files.open_file(self.path)?;
         let read = |error: std::io::Error| failed("read", self.path, &error);
@@ -209,7 +269,8 @@ impl Source<'_> {
         // The headers and the padding of each entry come on top of its content.
         let overhead = max_entries.saturating_mul(4096);
         let stream = Size::from_bytes(max_size.bytes().saturating_add(overhead));
-        let stream = BufReader::with_capacity(256 << 10, Bounded::new(kind.decoder(reader)?, stream));
+        let stream =
+            BufReader::with_capacity(256 << 10, Bounded::new(kind.decoder(reader)?, stream));
         let mut archive = tar::Archive::new(stream);
         let mut totals = Totals::default();
         for entry in archive.entries().map_err(|error| wrong(&error))? {
@@ -218,16 +279,24 @@ impl Source<'_> {
             if totals.entries > max_entries {
                 return Err(Error::new(
                     "archive.too_many_entries",
-                    format!("{} has more than {max_entries} entries", self.path.display()),
+                    format!(
+                        "{} has more than {max_entries} entries",
+                        self.path.display()
+                    ),
                 )
                 .hint("if that is right, raise `max_entries`"));
             }
-            let Some(item) = item(&entry, strip)? else { continue };
+            let Some(item) = item(&entry, strip)? else {
+                continue;
+            };
             totals.size = totals.size.saturating_add(item.size);
             if totals.size > max_size.bytes() {
                 return Err(Error::new(
                     "archive.too_large",
-                    format!("{} holds more than {max_size}, which is as much as is accepted", self.path.display()),
+                    format!(
+                        "{} holds more than {max_size}, which is as much as is accepted",
+                        self.path.display()
+                    ),
                 )
                 .hint("if that is right, raise `max_size`"));
             }
@@ -245,8 +314,11 @@ fn occupied(files: &Files, folder: &Path, item: &Item, overwrite: bool) -> Resul
     let path = folder.join(&item.path);
     match files.find(&path, false)? {
         None => Ok(()),
-        Some(_) => Err(Error::new("fs.already_exists", format!("{} exists already", path.display()))
-            .hint("unpack into an empty folder, or leave out `overwrite: false`")),
+        Some(_) => Err(Error::new(
+            "fs.already_exists",
+            format!("{} exists already", path.display()),
+        )
+        .hint("unpack into an empty folder, or leave out `overwrite: false`")),
     }
 }
 
@@ -286,7 +358,11 @@ impl Unpacked<'_> {
                 if !self.files.metadata(&existing, false)?.is_file() {
                     return Err(Error::new(
                         "archive.unsafe_entry",
-                        format!("{} is a second name for {}, which is no file", item.path.display(), target.display()),
+                        format!(
+                            "{} is a second name for {}, which is no file",
+                            item.path.display(),
+                            target.display()
+                        ),
                     )
                     .hint("look at it with `archive::list`"));
                 }
@@ -325,6 +401,9 @@ impl Unpacked<'_> {
     }
 
     fn finish(self) -> Result<()> {
-        self.modes.iter().rev().try_for_each(|(path, mode)| self.files.chmod(path, *mode))
+        self.modes
+            .iter()
+            .rev()
+            .try_for_each(|(path, mode)| self.files.chmod(path, *mode))
     }
 }

@@ -1,5 +1,8 @@
 //! The client of the environment.
-#![allow(clippy::disallowed_methods, reason = "this is the client that the environment comes from")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the client that the environment comes from"
+)]
 
 use std::env::VarError;
 
@@ -37,8 +40,9 @@ impl Environment {
 
     /// The names of all variables, sorted.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        let mut names: Vec<String> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect();
         names.sort();
         names
     }

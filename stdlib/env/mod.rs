@@ -62,13 +62,23 @@ async fn require(cx: &Cx, name: String) -> Result<Dynamic> {
     match environment.get(&name)? {
         Some(text) if !text.is_empty() => Ok(value(cx, &name, text)),
         found => {
-            let what = if found.is_some() { "is empty" } else { "is not set" };
+            let what = if found.is_some() {
+                "is empty"
+            } else {
+                "is not set"
+            };
             let names = environment.names();
             let hint = match closest(&name, names.iter().map(String::as_str)) {
                 Some(nearest) if nearest != name => format!("did you mean `{nearest}`?"),
-                _ => format!("set it where ccrun is started: `export {name}=…`, or in the unit or job"),
+                _ => format!(
+                    "set it where ccrun is started: `export {name}=…`, or in the unit or job"
+                ),
             };
-            Err(Error::new("env.missing", format!("the environment variable `{name}` {what}")).hint(hint))
+            Err(Error::new(
+                "env.missing",
+                format!("the environment variable `{name}` {what}"),
+            )
+            .hint(hint))
         }
     }
 }

@@ -2,8 +2,23 @@
 
 /// Words in a name that say so.
 const WORDS: [&str; 17] = [
-    "PASSWORD", "PASSWD", "PASS", "PWD", "PASSPHRASE", "SECRET", "SECRETS", "TOKEN", "TOKENS", "KEY",
-    "KEYS", "APIKEY", "CREDENTIAL", "CREDENTIALS", "DSN", "JWT", "COOKIE",
+    "PASSWORD",
+    "PASSWD",
+    "PASS",
+    "PWD",
+    "PASSPHRASE",
+    "SECRET",
+    "SECRETS",
+    "TOKEN",
+    "TOKENS",
+    "KEY",
+    "KEYS",
+    "APIKEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "DSN",
+    "JWT",
+    "COOKIE",
 ];
 
 /// Last words of a name that speaks about a secret without being one.
@@ -22,7 +37,10 @@ pub fn is_secret(name: &str, value: &str) -> bool {
     let about = words.last().is_some_and(|last| ABOUT.contains(last));
     let public = words.contains(&"PUBLIC");
     let named = words.iter().any(|word| {
-        WORDS.contains(word) || ["PASSWORD", "SECRET", "TOKEN"].iter().any(|end| word.ends_with(end))
+        WORDS.contains(word)
+            || ["PASSWORD", "SECRET", "TOKEN"]
+                .iter()
+                .any(|end| word.ends_with(end))
     });
     (named && !about && !public) || has_password(value)
 }

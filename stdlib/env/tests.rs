@@ -1,12 +1,17 @@
-use ccrun_kernel::testing::{Scratch, TestRun, eval};
 use ccrun_kernel::Registry;
+use ccrun_kernel::testing::{Scratch, TestRun, eval};
 
 use super::namespace;
 
 #[test]
 fn every_example_runs() {
     for primitive in Registry::new(vec![namespace()]).primitives() {
-        for example in primitive.doc.examples.iter().filter(|_| primitive.namespace == "env") {
+        for example in primitive
+            .doc
+            .examples
+            .iter()
+            .filter(|_| primitive.namespace == "env")
+        {
             if let Err(error) = eval(vec![namespace()], &example.code) {
                 panic!("{}: {error:?}", primitive.path());
             }
@@ -18,11 +23,19 @@ fn every_example_runs() {
 fn a_missing_variable_is_named_with_the_one_that_was_meant() {
     let error = eval(vec![namespace()], r#"env::require("CARGO_MANIFEST_DIRS")"#).unwrap_err();
     assert_eq!(error.kind(), "env.missing");
-    assert_eq!(error.message(), "the environment variable `CARGO_MANIFEST_DIRS` is not set");
-    assert_eq!(error.hint_text(), Some("did you mean `CARGO_MANIFEST_DIR`?"));
+    assert_eq!(
+        error.message(),
+        "the environment variable `CARGO_MANIFEST_DIRS` is not set"
+    );
+    assert_eq!(
+        error.hint_text(),
+        Some("did you mean `CARGO_MANIFEST_DIR`?")
+    );
     for name in ["", "A=B", "A\\x00B"] {
         let script = format!(r#"assert(env::get("{name}", 7) == 7)"#);
-        eval(vec![namespace()], &script).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        if let Err(error) = eval(vec![namespace()], &script) {
+            panic!("{name}: {error:?}");
+        }
     }
 }
 
@@ -35,12 +48,18 @@ fn a_secret_in_the_environment_never_shows() {
     if std::env::vars_os().all(|(name, _)| name != NAME) {
         #[allow(clippy::disallowed_methods, reason = "a test starts itself")]
         let again = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "env::tests::a_secret_in_the_environment_never_shows"])
+            .args([
+                "--exact",
+                "env::tests::a_secret_in_the_environment_never_shows",
+            ])
             .env(NAME, TEXT)
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&again.stdout);
-        assert!(again.status.success() && said.contains("1 passed"), "{said}");
+        assert!(
+            again.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
         return;
     }
     let script = format!(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ccrun_kernel::Result;
 
 use super::client;
-use super::error::failed;
+use super::error::{failed, no_directory};
 use super::mode::Mode;
 use super::work::Work;
 
@@ -33,9 +33,8 @@ impl AtomicFile {
     ) -> Result<Self> {
         // What replaces a file, or has a mode of its own, is nobody else's to read before it has it.
         let narrow = mode.is_some() || existing.is_some();
-        let create = |temporary: &Path| {
-            client::create_beside(temporary, if narrow { 0o600 } else { 0o666 })
-        };
+        let create =
+            |temporary: &Path| client::create_beside(temporary, if narrow { 0o600 } else { 0o666 });
         Self::with(work, path, mode, existing, create)
     }
 
@@ -52,7 +51,10 @@ impl AtomicFile {
         let file = work
             .begin(&temporary, || create(&temporary))
             .map_err(|error| match error.kind() {
-                io::ErrorKind::PermissionDenied => failed("write into the directory", folder, &error),
+                io::ErrorKind::NotFound => no_directory("write", path, folder),
+                io::ErrorKind::PermissionDenied => {
+                    failed("write into the directory", folder, &error)
+                }
                 _ => failed("write", path, &error),
             })?;
         Ok(Self {
@@ -84,7 +86,8 @@ impl AtomicFile {
     /// `io.disk_full` and the like.
     pub fn write_content(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(1 << 20) {
-            self.write_all(piece).map_err(|error| failed("write", &self.path, &error))?;
+            self.write_all(piece)
+                .map_err(|error| failed("write", &self.path, &error))?;
         }
         Ok(())
     }
@@ -94,11 +97,15 @@ impl AtomicFile {
     /// # Errors
     /// `io.disk_full` and the like; the old file is then as it was.
     pub fn commit(mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
+        let Some(file) = self.file.take() else {
+            return Ok(());
+        };
         let finish = || {
             client::take_over(&file, self.mode, self.existing.as_ref())?;
             file.sync_all()?;
-            self.work.finish(&self.temporary, || client::take_place(&self.temporary, &self.path))
+            self.work.finish(&self.temporary, || {
+                client::take_place(&self.temporary, &self.path)
+            })
         };
         let finished = finish();
         if finished.is_err() {
@@ -110,8 +117,12 @@ impl AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.work.check().map_err(|error| io::Error::other(error.message().to_owned()))?;
-        let Some(file) = &mut self.file else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        self.work
+            .check()
+            .map_err(|error| io::Error::other(error.message().to_owned()))?;
+        let Some(file) = &mut self.file else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
         let written = file.write(bytes)?;
         self.written += written as u64;
         Ok(written)
@@ -131,7 +142,10 @@ impl Drop for AtomicFile {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests look at the files themselves"
+)]
 mod tests {
     use std::fs;
 
@@ -139,7 +153,9 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The client of the file system: the one place where files are opened.
-#![allow(clippy::disallowed_methods, reason = "this is the client that files come from")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the client that files come from"
+)]
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
@@ -12,7 +15,7 @@ use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 use super::atomic::AtomicFile;
-use super::error::failed;
+use super::error::{failed, no_directory};
 use super::mode::Mode;
 use super::work::Work;
 
@@ -32,7 +35,10 @@ enum Temporary {
 
 impl Client for Files {
     async fn open(access: &Access) -> Result<Self> {
-        Ok(Self { read_only: access.read_only(), temporary: Mutex::default() })
+        Ok(Self {
+            read_only: access.read_only(),
+            temporary: Mutex::default(),
+        })
     }
 }
 
@@ -41,7 +47,10 @@ impl Files {
         if self.read_only {
             return Err(Error::new(
                 "read_only",
-                format!("refused to {action} {}: only reading is allowed here", path.display()),
+                format!(
+                    "refused to {action} {}: only reading is allowed here",
+                    path.display()
+                ),
             ));
         }
         Ok(())
@@ -52,7 +61,11 @@ impl Files {
     /// # Errors
     /// `fs.not_found` and the like.
     pub fn metadata(&self, path: &Path, follow: bool) -> Result<Metadata> {
-        let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
+        let found = if follow {
+            fs::metadata(path)
+        } else {
+            fs::symlink_metadata(path)
+        };
         found.map_err(|error| failed("look at", path, &error))
     }
 
@@ -62,7 +75,11 @@ impl Files {
     /// `fs.permission_denied` and the like.
     pub fn find(&self, path: &Path, follow: bool) -> Result<Option<Metadata>> {
         use io::ErrorKind::{NotADirectory, NotFound};
-        let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
+        let found = if follow {
+            fs::metadata(path)
+        } else {
+            fs::symlink_metadata(path)
+        };
         match found {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
@@ -77,9 +94,14 @@ impl Files {
     pub fn open_file(&self, path: &Path) -> Result<(File, Metadata)> {
         // Opening a pipe waits for its other end, unless it is opened like this.
         let nonblocking = OFlags::NONBLOCK.bits() as i32;
-        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nonblocking)
+            .open(path);
         let file = file.map_err(|error| failed("read", path, &error))?;
-        let metadata = file.metadata().map_err(|error| failed("read", path, &error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| failed("read", path, &error))?;
         regular("read", path, &metadata)?;
         Ok((file, metadata))
     }
@@ -108,7 +130,9 @@ impl Files {
         // What the file system tells as the length is a hint only: files in /proc have 0.
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         let mut reader = work.reading(file.take(max.bytes().saturating_add(1)), |_| ());
-        reader.read_to_end(&mut bytes).map_err(|error| failed("read", path, &error))?;
+        reader
+            .read_to_end(&mut bytes)
+            .map_err(|error| failed("read", path, &error))?;
         if bytes.len() as u64 > max.bytes() {
             return Err(too_large(bytes.len() as u64));
         }
@@ -142,8 +166,13 @@ impl Files {
             .mode(mode)
             .custom_flags(nonblocking)
             .open(path)
+            .map_err(|error| match (error.kind(), path.parent()) {
+                (io::ErrorKind::NotFound, Some(folder)) => no_directory("append to", path, folder),
+                _ => failed("append to", path, &error),
+            })?;
+        let metadata = file
+            .metadata()
             .map_err(|error| failed("append to", path, &error))?;
-        let metadata = file.metadata().map_err(|error| failed("append to", path, &error))?;
         regular("append to", path, &metadata)?;
         Ok(file)
     }
@@ -159,7 +188,10 @@ impl Files {
             Some(_) => {
                 return Err(Error::new(
                     "fs.already_exists",
-                    format!("can't create the directory {}: there is a file of that name", path.display()),
+                    format!(
+                        "can't create the directory {}: there is a file of that name",
+                        path.display()
+                    ),
                 )
                 .hint("remove the file first, or choose another name"));
             }
@@ -168,7 +200,9 @@ impl Files {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         if let Some(parent) = path.parent() {
-            builder.create(parent).map_err(|error| failed("create the directory", parent, &error))?;
+            builder
+                .create(parent)
+                .map_err(|error| failed("create the directory", parent, &error))?;
         }
         // Only the last one is for the caller's purpose; a narrow mode must hold from its first moment.
         let asked = mode.map_or(0o777, Mode::bits);
@@ -215,12 +249,22 @@ impl Files {
                 Some(found) if found.is_symlink() => {
                     return Err(Error::new(
                         "fs.unsafe_path",
-                        format!("refused to write through the symbolic link {}", path.display()),
+                        format!(
+                            "refused to write through the symbolic link {}",
+                            path.display()
+                        ),
                     )
                     .hint("remove the link first, if a directory belongs there"));
                 }
-                Some(_) => return Err(failed("create the directory", &path, &io::ErrorKind::NotADirectory.into())),
-                None => fs::create_dir(&path).map_err(|error| failed("create the directory", &path, &error))?,
+                Some(_) => {
+                    return Err(failed(
+                        "create the directory",
+                        &path,
+                        &io::ErrorKind::NotADirectory.into(),
+                    ));
+                }
+                None => fs::create_dir(&path)
+                    .map_err(|error| failed("create the directory", &path, &error))?,
             }
         }
         Ok(())
@@ -252,7 +296,9 @@ impl Files {
             }
             Some(_) => {}
         }
-        fs::remove_file(path).map(|()| true).map_err(|error| failed("remove", path, &error))
+        fs::remove_file(path)
+            .map(|()| true)
+            .map_err(|error| failed("remove", path, &error))
     }
 
     /// Remove a directory with all that is in it, or a file; whether there was one.
@@ -261,10 +307,17 @@ impl Files {
     /// `read_only`, `fs.permission_denied` and the like; what was removed until then is gone.
     pub fn remove_all(&self, path: &Path) -> Result<bool> {
         self.may_write("remove", path)?;
-        let Some(metadata) = self.find(path, false)? else { return Ok(false) };
-        let removed =
-            if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-        removed.map(|()| true).map_err(|error| failed("remove", path, &error))
+        let Some(metadata) = self.find(path, false)? else {
+            return Ok(false);
+        };
+        let removed = if metadata.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        removed
+            .map(|()| true)
+            .map_err(|error| failed("remove", path, &error))
     }
 
     /// The entries of a directory, sorted by name, each with what is known of it.
@@ -278,7 +331,10 @@ impl Files {
             let entry = entry.map_err(found)?;
             // One that went away in the meantime is none.
             if let Ok(metadata) = fs::symlink_metadata(entry.path()) {
-                entries.push(Entry { path: entry.path(), metadata });
+                entries.push(Entry {
+                    path: entry.path(),
+                    metadata,
+                });
             }
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -321,10 +377,11 @@ impl Files {
     /// `fs.not_found`, `fs.not_a_link` and the like.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf> {
         fs::read_link(path).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => {
-                Error::new("fs.not_a_link", format!("{} is not a symbolic link", path.display()))
-                    .hint("`fs::metadata(path).type` says what it is")
-            }
+            io::ErrorKind::InvalidInput => Error::new(
+                "fs.not_a_link",
+                format!("{} is not a symbolic link", path.display()),
+            )
+            .hint("`fs::metadata(path).type` says what it is"),
             _ => failed("read the link", path, &error),
         })
     }
@@ -336,7 +393,10 @@ impl Files {
     pub fn temp_file(&self, suffix: &str) -> Result<PathBuf> {
         let folder = temporary_folder();
         self.may_write("make a temporary file in", &folder)?;
-        let made = tempfile::Builder::new().prefix("ccrun-").suffix(suffix).tempfile_in(&folder);
+        let made = tempfile::Builder::new()
+            .prefix("ccrun-")
+            .suffix(suffix)
+            .tempfile_in(&folder);
         let file = made.map_err(|error| failed("make a temporary file in", &folder, &error))?;
         let path = file.into_temp_path();
         let shown = path.to_path_buf();
@@ -351,8 +411,12 @@ impl Files {
     pub fn temp_dir(&self) -> Result<PathBuf> {
         let folder = temporary_folder();
         self.may_write("make a temporary directory in", &folder)?;
-        let made = tempfile::Builder::new().prefix("ccrun-").tempdir_in(&folder);
-        let made = made.map_err(|error| failed("make a temporary directory in", &folder, &error))?;
+        let made = tempfile::Builder::new()
+            .prefix("ccrun-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&folder);
+        let made =
+            made.map_err(|error| failed("make a temporary directory in", &folder, &error))?;
         let shown = made.path().to_owned();
         self.temporary.lock().push(Temporary::Folder(made));
         Ok(shown)
@@ -382,8 +446,11 @@ fn regular(action: &str, path: &Path, metadata: &Metadata) -> Result<()> {
     } else {
         "a device"
     };
-    Err(Error::new("fs.not_a_file", format!("can't {action} {}: it is {what}", path.display()))
-        .hint("only regular files are read and written as a whole; use a program for it (`sh::run`)"))
+    Err(Error::new(
+        "fs.not_a_file",
+        format!("can't {action} {}: it is {what}", path.display()),
+    )
+    .hint("only regular files are read and written as a whole; use a program for it (`sh::run`)"))
 }
 
 /// Where temporary files are made, with its symbolic links resolved.
@@ -410,8 +477,14 @@ pub(super) fn is_there(path: &Path) -> bool {
 
 /// Some names in a directory, for "did you mean".
 pub(super) fn names_in(folder: &Path, most: usize) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    entries.take(most).flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .take(most)
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// Remove a temporary file; there is nobody to tell if that fails.
@@ -421,7 +494,11 @@ pub(super) fn discard(path: &Path) {
 
 /// A new file next to the one it will replace.
 pub(super) fn create_beside(path: &Path, mode: u32) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
 }
 
 /// Let the file at `temporary` take the place of `path`, and make that durable.
@@ -437,7 +514,11 @@ pub(super) fn take_place(temporary: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Give `file` the owner and mode that the file it replaces has.
-pub(super) fn take_over(file: &File, mode: Option<Mode>, existing: Option<&Metadata>) -> io::Result<()> {
+pub(super) fn take_over(
+    file: &File,
+    mode: Option<Mode>,
+    existing: Option<&Metadata>,
+) -> io::Result<()> {
     if let Some(old) = existing {
         let new = file.metadata()?;
         if (old.uid(), old.gid()) != (new.uid(), new.gid()) {

@@ -32,13 +32,19 @@ impl FromArg for Content {
 
     fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
         if value.is_blob() {
-            return Bytes::from_arg(value).map(|Bytes(bytes)| Self { bytes, secret: false });
+            return Bytes::from_arg(value).map(|Bytes(bytes)| Self {
+                bytes,
+                secret: false,
+            });
         }
         let secret = value.is::<Secret>();
         if !secret && !value.is_string() {
             return Err(Mismatch::of::<Self>(&value));
         }
         let text = MaybeSecret::from_arg(value)?;
-        Ok(Self { bytes: text.expose().as_bytes().to_vec(), secret })
+        Ok(Self {
+            bytes: text.expose().as_bytes().to_vec(),
+            secret,
+        })
     }
 }

@@ -39,7 +39,8 @@ impl FromArg for Mode {
         let wrong = || Mismatch::Value("write a mode as octal digits in quotes: \"0640\"".into());
         let text = value.into_string().map_err(|_| wrong())?;
         let digits = text.strip_prefix("0o").unwrap_or(&text);
-        let plausible = (3..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        let plausible =
+            (3..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
         match u32::from_str_radix(digits, 8) {
             Ok(bits) if plausible => Ok(Self(bits)),
             _ => Err(wrong()),

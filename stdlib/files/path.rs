@@ -47,7 +47,9 @@ macro_rules! path_type {
             fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
                 let text = String::from_arg(value)?;
                 let folder = folder_of_run()?;
-                resolve(&text, &folder, $follow).map(Self).map_err(Mismatch::Value)
+                resolve(&text, &folder, $follow)
+                    .map(Self)
+                    .map_err(Mismatch::Value)
             }
         }
     };
@@ -88,7 +90,11 @@ pub fn resolve(text: &str, folder: &Path, last: bool) -> Result<PathBuf, String>
             let home = client::home().ok_or("the home folder is not known: `HOME` is not set")?;
             home.join(rest.trim_start_matches('/'))
         }
-        Some(_) => return Err(format!("only `~/` is expanded: write the path in full, or `./{text}`")),
+        Some(_) => {
+            return Err(format!(
+                "only `~/` is expanded: write the path in full, or `./{text}`"
+            ));
+        }
     };
 
     let mut todo: VecDeque<OsString> = parts(&start);
@@ -103,7 +109,9 @@ pub fn resolve(text: &str, folder: &Path, last: bool) -> Result<PathBuf, String>
         if todo.is_empty() && !last {
             break;
         }
-        let Some(target) = client::link_target(&reached) else { continue };
+        let Some(target) = client::link_target(&reached) else {
+            continue;
+        };
         links += 1;
         if links > MOST_LINKS {
             return Err(format!("`{text}` leads through too many symbolic links"));

@@ -32,8 +32,12 @@ impl PatternPart {
         if name == "**" {
             return Ok(Self::AnyDepth);
         }
-        let regex = Regex::new(&translate(name)?).map_err(|_| format!("`{name}` is not a pattern"))?;
-        Ok(Self::Name { text: name.to_owned(), regex })
+        let regex =
+            Regex::new(&translate(name)?).map_err(|_| format!("`{name}` is not a pattern"))?;
+        Ok(Self::Name {
+            text: name.to_owned(),
+            regex,
+        })
     }
 }
 
@@ -56,7 +60,10 @@ fn matches(parts: &[PatternPart], names: &[std::borrow::Cow<'_, str>]) -> bool {
     match (parts.split_first(), names.split_first()) {
         (None, None) => true,
         (Some((PatternPart::AnyDepth, rest)), _) => {
-            matches(rest, names) || names.split_first().is_some_and(|(_, deeper)| matches(parts, deeper))
+            matches(rest, names)
+                || names
+                    .split_first()
+                    .is_some_and(|(_, deeper)| matches(parts, deeper))
         }
         (Some((PatternPart::Name { regex, .. }, rest)), Some((name, deeper))) => {
             regex.is_match(name) && matches(rest, deeper)
@@ -76,7 +83,10 @@ impl FromArg for PathPattern {
         if !text.trim_end_matches('/').contains('/') {
             parts.push(PatternPart::AnyDepth);
         }
-        for part in text.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        for part in text
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+        {
             parts.push(PatternPart::parse(part).map_err(Mismatch::Value)?);
         }
         Ok(Self { parts })
@@ -108,7 +118,11 @@ fn translate(name: &str) -> Result<String, String> {
             '[' => {
                 let rest = letters.as_str();
                 // A `]` at the beginning stands for itself.
-                let skip = rest.chars().take_while(|c| matches!(c, '!' | '^')).count().min(1);
+                let skip = rest
+                    .chars()
+                    .take_while(|c| matches!(c, '!' | '^'))
+                    .count()
+                    .min(1);
                 let end = rest.char_indices().skip(skip + 1).find(|(_, c)| *c == ']');
                 let (end, _) = end.ok_or_else(|| format!("`{name}` has a `[` without its `]`"))?;
                 let (set, after) = (&rest[skip..end], &rest[end + 1..]);
@@ -126,7 +140,9 @@ fn translate(name: &str) -> Result<String, String> {
         }
     }
     if open_braces > 0 {
-        return Err(format!("`{name}` has a `{{` without its `}}`; braces can't hold a `/`"));
+        return Err(format!(
+            "`{name}` has a `{{` without its `}}`; braces can't hold a `/`"
+        ));
     }
     regex.push('$');
     Ok(regex)

@@ -103,7 +103,11 @@ impl Work {
 
     /// A reader that stops when the call is cancelled, and tells how much went through it.
     pub fn reading<R: Read>(&self, inner: R, told: impl FnMut(u64)) -> impl Read {
-        Watched { inner, work: self.clone(), told }
+        Watched {
+            inner,
+            work: self.clone(),
+            told,
+        }
     }
 }
 

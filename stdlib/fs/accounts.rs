@@ -29,13 +29,22 @@ impl Accounts {
 
     fn load(files: &Files, what: &'static str, file: &'static str) -> Self {
         let limit = Size::from_bytes(4 << 20);
-        let bytes = files.read(&Work::default(), Path::new(file), limit).unwrap_or_default();
-        Self { what, file, by_id: parse(&String::from_utf8_lossy(&bytes)) }
+        let bytes = files
+            .read(&Work::default(), Path::new(file), limit)
+            .unwrap_or_default();
+        Self {
+            what,
+            file,
+            by_id: parse(&String::from_utf8_lossy(&bytes)),
+        }
     }
 
     /// The name for an id, or the id as text.
     pub fn name(&self, id: u32) -> String {
-        self.by_id.get(&id).cloned().unwrap_or_else(|| id.to_string())
+        self.by_id
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| id.to_string())
     }
 
     /// The id for a name or a number.

@@ -25,11 +25,23 @@ pub fn text(content: &Content) -> Option<&str> {
 pub fn unified(path: &Path, old: &str, new: &str) -> String {
     let name = path.display().to_string();
     // Two texts with nothing in common would take long to compare, for a diff nobody reads.
-    let diff = TextDiff::configure().timeout(Duration::from_millis(500)).diff_lines(old, new);
-    let from = if old.is_empty() { "/dev/null" } else { name.as_str() };
-    let mut text = diff.unified_diff().context_radius(3).header(from, &name).to_string();
+    let diff = TextDiff::configure()
+        .timeout(Duration::from_millis(500))
+        .diff_lines(old, new);
+    let from = if old.is_empty() {
+        "/dev/null"
+    } else {
+        name.as_str()
+    };
+    let mut text = diff
+        .unified_diff()
+        .context_radius(3)
+        .header(from, &name)
+        .to_string();
     if text.len() > SHOWN {
-        let end = text[..text.floor_char_boundary(SHOWN)].rfind('\n').unwrap_or(0);
+        let end = text[..text.floor_char_boundary(SHOWN)]
+            .rfind('\n')
+            .unwrap_or(0);
         let left_out = text[end..].lines().count().saturating_sub(1);
         text.truncate(end);
         text.push_str(&format!("\n… {left_out} more lines\n"));

@@ -33,11 +33,17 @@ async fn glob(cx: &Cx, pattern: GlobPattern) -> Result<Vec<String>> {
     let files = cx.client::<Files>().await?;
     blocking(cx, move |work| {
         let mut found = Vec::new();
-        let search = Search { files: &files, work };
+        let search = Search {
+            files: &files,
+            work,
+        };
         search.walk(&pattern.base, &pattern.parts, &mut found)?;
         found.sort();
         found.dedup();
-        Ok(found.into_iter().map(|path: PathBuf| path.display().to_string()).collect())
+        Ok(found
+            .into_iter()
+            .map(|path: PathBuf| path.display().to_string())
+            .collect())
     })
     .await
 }
@@ -88,8 +94,13 @@ impl GlobPattern {
             _ => fixed.join("/"),
         };
         let base = resolve(&start, folder, true)?;
-        let parts = names.filter(|name| !name.is_empty() && *name != ".").map(PatternPart::parse);
-        Ok(Self { base, parts: parts.collect::<Result<_, _>>()? })
+        let parts = names
+            .filter(|name| !name.is_empty() && *name != ".")
+            .map(PatternPart::parse);
+        Ok(Self {
+            base,
+            parts: parts.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -102,14 +113,20 @@ impl Search<'_> {
     fn walk(&self, folder: &Path, parts: &[PatternPart], found: &mut Vec<PathBuf>) -> Result<()> {
         self.work.check()?;
         let Some((part, rest)) = parts.split_first() else {
-            if self.files.find(folder, false).is_ok_and(|found| found.is_some()) {
+            if self
+                .files
+                .find(folder, false)
+                .is_ok_and(|found| found.is_some())
+            {
                 found.push(folder.to_owned());
             }
             return Ok(());
         };
         if found.len() > MOST {
-            return Err(Error::new("fs.too_many", format!("more than {MOST} paths match"))
-                .hint("narrow the pattern down"));
+            return Err(
+                Error::new("fs.too_many", format!("more than {MOST} paths match"))
+                    .hint("narrow the pattern down"),
+            );
         }
         match part {
             PatternPart::AnyDepth => {
@@ -148,5 +165,6 @@ impl Search<'_> {
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }

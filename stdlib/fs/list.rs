@@ -33,7 +33,10 @@ async fn list(cx: &Cx, path: FilePath) -> Result<Vec<Map>> {
     let files = cx.client::<Files>().await?;
     blocking(cx, move |_| {
         let entries = files.entries(&path)?;
-        Ok(entries.iter().map(|entry| brief(&entry.path, &entry.metadata)).collect())
+        Ok(entries
+            .iter()
+            .map(|entry| brief(&entry.path, &entry.metadata))
+            .collect())
     })
     .await
 }
@@ -69,13 +72,25 @@ async fn metadata(cx: &Cx, path: String, options: MetadataOptions) -> Result<Map
     blocking(cx, move |_| {
         let found = files.metadata(&place, options.follow)?;
         let mut map = brief(&place, &found);
-        map.insert("owner".into(), Accounts::users(&files).name(found.uid()).into());
-        map.insert("group".into(), Accounts::groups(&files).name(found.gid()).into());
+        map.insert(
+            "owner".into(),
+            Accounts::users(&files).name(found.uid()).into(),
+        );
+        map.insert(
+            "group".into(),
+            Accounts::groups(&files).name(found.gid()).into(),
+        );
         map.insert("uid".into(), i64::from(found.uid()).into());
         map.insert("gid".into(), i64::from(found.gid()).into());
-        map.insert("links".into(), i64::try_from(found.nlink()).unwrap_or(i64::MAX).into());
+        map.insert(
+            "links".into(),
+            i64::try_from(found.nlink()).unwrap_or(i64::MAX).into(),
+        );
         if found.is_symlink() {
-            map.insert("target".into(), files.read_link(&place)?.display().to_string().into());
+            map.insert(
+                "target".into(),
+                files.read_link(&place)?.display().to_string().into(),
+            );
         }
         Ok(map)
     })
@@ -127,25 +142,41 @@ async fn is_dir(cx: &Cx, path: FilePath) -> Result<bool> {
 
 async fn find(cx: &Cx, path: FilePath, is: fn(&Metadata) -> bool) -> Result<bool> {
     let files = cx.client::<Files>().await?;
-    blocking(cx, move |_| Ok(files.find(&path, true)?.as_ref().is_some_and(is))).await
+    blocking(cx, move |_| {
+        Ok(files.find(&path, true)?.as_ref().is_some_and(is))
+    })
+    .await
 }
 
 /// The permission's resource, where it depends on an option whether a link is followed.
 fn place(path: &str, follow: bool) -> String {
     let folder = crate::files::folder_of_run().unwrap_or_else(|_| "/".into());
-    resolve(path, &folder, follow).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
+    resolve(path, &folder, follow)
+        .map_or_else(|_| path.to_owned(), |path| path.display().to_string())
 }
 
 /// What `list` tells of each entry.
 pub fn brief(path: &Path, metadata: &Metadata) -> Map {
-    let name = path.file_name().map_or_else(|| "/".into(), |name| name.to_string_lossy());
+    let name = path
+        .file_name()
+        .map_or_else(|| "/".into(), |name| name.to_string_lossy());
     let mode = Mode::from_bits(metadata.mode()).to_string();
     Map::from_iter([
         ("name".into(), name.into_owned().into()),
         ("path".into(), path.display().to_string().into()),
         ("type".into(), kind(metadata).into()),
-        ("size".into(), Dynamic::from(Size::from_bytes(metadata.len()))),
-        ("modified".into(), metadata.modified().ok().and_then(timestamp).map_or(Dynamic::UNIT, Dynamic::from)),
+        (
+            "size".into(),
+            Dynamic::from(Size::from_bytes(metadata.len())),
+        ),
+        (
+            "modified".into(),
+            metadata
+                .modified()
+                .ok()
+                .and_then(timestamp)
+                .map_or(Dynamic::UNIT, Dynamic::from),
+        ),
         ("mode".into(), mode.into()),
     ])
 }

@@ -5,12 +5,14 @@
 //! `needs: #{ fs: #{ read: ["config/**"], change: ["/srv/app/.env"] } }`.
 
 mod accounts;
+mod create;
 mod diff;
 mod glob;
 mod list;
-mod manage;
 mod owner;
+mod place;
 mod read;
+mod remove;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -21,30 +23,33 @@ use ccrun_kernel::{Namespace, primitives};
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("fs", "Files and directories: read, write atomically, list, copy, remove.")
-        .primitives(primitives![
-            read::read,
-            read::read_bytes,
-            read::each_line,
-            read::sha256,
-            write::write,
-            write::append,
-            manage::copy,
-            manage::rename,
-            manage::remove,
-            manage::remove_all,
-            manage::create_dir,
-            manage::symlink,
-            manage::read_link,
-            list::list,
-            list::metadata,
-            list::exists,
-            list::is_file,
-            list::is_dir,
-            glob::glob,
-            owner::chmod,
-            owner::chown,
-            temporary::temp_file,
-            temporary::temp_dir,
-        ])
+    Namespace::new(
+        "fs",
+        "Files and directories: read, write atomically, list, copy, remove.",
+    )
+    .primitives(primitives![
+        read::read,
+        read::read_bytes,
+        read::each_line,
+        read::sha256,
+        write::write,
+        write::append,
+        place::copy,
+        place::rename,
+        remove::remove,
+        remove::remove_all,
+        create::create_dir,
+        create::symlink,
+        create::read_link,
+        list::list,
+        list::metadata,
+        list::exists,
+        list::is_file,
+        list::is_dir,
+        glob::glob,
+        owner::chmod,
+        owner::chown,
+        temporary::temp_file,
+        temporary::temp_dir,
+    ])
 }

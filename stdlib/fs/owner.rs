@@ -45,8 +45,10 @@ async fn chmod_preview(cx: &Cx, path: &FilePath, mode: &Mode) -> Result<Preview>
         if old == mode {
             return Ok(Preview::new(format!("{path} has the mode {mode} already")).unchanged());
         }
-        Ok(Preview::new(format!("set the mode of {path} from {old} to {mode}"))
-            .undo(format!("fs::chmod({:?}, \"{old}\")", path.to_string())))
+        Ok(
+            Preview::new(format!("set the mode of {path} from {old} to {mode}"))
+                .undo(format!("fs::chmod({:?}, \"{old}\")", path.to_string())),
+        )
     })
     .await
 }
@@ -83,9 +85,9 @@ async fn chown(cx: &Cx, path: FilePath, owner: String) -> Result<()> {
     Ok(())
 }
 
-async fn chown_preview(cx: &Cx, path: &FilePath, owner: &String) -> Result<Preview> {
+async fn chown_preview(cx: &Cx, path: &FilePath, owner: &str) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
-    let (path, owner) = (path.clone(), owner.clone());
+    let (path, owner) = (path.clone(), owner.to_owned());
     blocking(cx, move |_| {
         let wanted = Wanted::read(&files, &owner)?;
         let found = files.metadata(&path, true)?;
@@ -112,8 +114,12 @@ struct Wanted {
 impl Wanted {
     fn read(files: &Files, owner: &str) -> Result<Self> {
         let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
-        let user = (!user.is_empty()).then(|| Accounts::users(files).id(user)).transpose()?;
-        let group = (!group.is_empty()).then(|| Accounts::groups(files).id(group)).transpose()?;
+        let user = (!user.is_empty())
+            .then(|| Accounts::users(files).id(user))
+            .transpose()?;
+        let group = (!group.is_empty())
+            .then(|| Accounts::groups(files).id(group))
+            .transpose()?;
         Ok(Self { user, group })
     }
 

@@ -38,12 +38,25 @@ async fn read(cx: &Cx, path: FilePath, options: ReadOptions) -> Result<String> {
         let text = String::from_utf8(bytes).map_err(|error| {
             not_utf8(&path, &format!("byte {}", error.utf8_error().valid_up_to()))
         })?;
-        Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+        Ok(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        })
     })
     .await
 }
 
+/// How much is read.
+#[derive(Clone, Options)]
+pub struct ReadBytesOptions {
+    /// The largest file that is read at once. A blob holds a million bytes by default.
+    #[option(default = "1MB")]
+    max: Size,
+}
+
 /// Read a file as it is, as a blob.
+///
+/// For what is larger than a blob there are `fs::copy`, `fs::sha256` and the namespaces that take paths.
 ///
 /// # Errors
 /// `fs.not_found`, `fs.too_large`, `fs.is_a_directory`, `fs.not_a_file`, `fs.permission_denied`.
@@ -54,7 +67,7 @@ async fn read(cx: &Cx, path: FilePath, options: ReadOptions) -> Result<String> {
 /// assert(fs::read_bytes("data.bin").len() == 4);
 /// ```
 #[primitive(read, needs = fs(path))]
-async fn read_bytes(cx: &Cx, path: FilePath, options: ReadOptions) -> Result<Blob> {
+async fn read_bytes(cx: &Cx, path: FilePath, options: ReadBytesOptions) -> Result<Blob> {
     let files = cx.client::<Files>().await?;
     blocking(cx, move |work| files.read(work, &path, options.max)).await
 }
@@ -112,7 +125,9 @@ fn each_line(
         }
         line.clear();
         let mut piece = (&mut reader).take(most.saturating_add(2));
-        let read = piece.read_until(b'\n', &mut line).map_err(|error| failed("read", &path, &error))?;
+        let read = piece
+            .read_until(b'\n', &mut line)
+            .map_err(|error| failed("read", &path, &error))?;
         if read == 0 {
             return Ok(count);
         }
@@ -164,7 +179,10 @@ async fn sha256(cx: &Cx, path: FilePath) -> Result<String> {
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 256 << 10];
         loop {
-            match reader.read(&mut buffer).map_err(|error| failed("read", &path, &error))? {
+            match reader
+                .read(&mut buffer)
+                .map_err(|error| failed("read", &path, &error))?
+            {
                 0 => return Ok(hex::encode(hash.finalize())),
                 read => hash.update(&buffer[..read]),
             }
@@ -174,6 +192,9 @@ async fn sha256(cx: &Cx, path: FilePath) -> Result<String> {
 }
 
 fn not_utf8(path: &FilePath, place: &str) -> Error {
-    Error::new("fs.not_utf8", format!("{path} is not UTF-8 text (at {place})"))
-        .hint("read it as it is with `fs::read_bytes`; `file` guesses what it is")
+    Error::new(
+        "fs.not_utf8",
+        format!("{path} is not UTF-8 text (at {place})"),
+    )
+    .hint("read it as it is with `fs::read_bytes`; `file` guesses what it is")
 }

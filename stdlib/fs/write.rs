@@ -44,7 +44,9 @@ async fn write(cx: &Cx, path: FilePath, content: Content, options: WriteOptions)
         if is_so_already(work, &files, &path, &content, options.mode)? {
             return Ok(false);
         }
-        if options.parents && let Some(parent) = path.parent() {
+        if options.parents
+            && let Some(parent) = path.parent()
+        {
             files.create_dir(parent, None)?;
         }
         let mode = match options.mode {
@@ -143,7 +145,9 @@ async fn write_preview(
 async fn append(cx: &Cx, path: FilePath, content: Content, options: WriteOptions) -> Result<()> {
     let files = cx.client::<Files>().await?;
     blocking(cx, move |work| {
-        if options.parents && let Some(parent) = path.parent() {
+        if options.parents
+            && let Some(parent) = path.parent()
+        {
             files.create_dir(parent, None)?;
         }
         let new = files.find(&path, true)?.is_none();
@@ -151,9 +155,11 @@ async fn append(cx: &Cx, path: FilePath, content: Content, options: WriteOptions
         let mut file = files.open_to_append(&path, options.mode.or(narrow))?;
         for piece in content.bytes().chunks(1 << 20) {
             work.check()?;
-            file.write_all(piece).map_err(|error| failed("append to", &path, &error))?;
+            file.write_all(piece)
+                .map_err(|error| failed("append to", &path, &error))?;
         }
-        file.sync_data().map_err(|error| failed("append to", &path, &error))?;
+        file.sync_data()
+            .map_err(|error| failed("append to", &path, &error))?;
         match options.mode {
             Some(mode) if new => files.chmod(&path, mode),
             _ => Ok(()),

@@ -78,7 +78,10 @@ pub fn bind(types: &[PgTypeInfo], values: &[Dynamic]) -> Result<Bound> {
     if types.len() != values.len() {
         return Err(wrong_count(types.len(), values.len()));
     }
-    let mut bound = Bound { arguments: PgArguments::default(), casts: Vec::new() };
+    let mut bound = Bound {
+        arguments: PgArguments::default(),
+        casts: Vec::new(),
+    };
     for (index, (info, value)) in types.iter().zip(values).enumerate() {
         let bytes = match encode(info, value).map_err(|why| bad(index + 1, info, value, &why))? {
             Encoded::Null => None,
@@ -86,13 +89,20 @@ pub fn bind(types: &[PgTypeInfo], values: &[Dynamic]) -> Result<Bound> {
             Encoded::Text(text) => {
                 let bytes = text.clone().into_bytes();
                 let type_name = info.name().to_owned();
-                bound.casts.push(Cast { number: index + 1, type_name, text });
+                bound.casts.push(Cast {
+                    number: index + 1,
+                    type_name,
+                    text,
+                });
                 Some(bytes)
             }
         };
         bound
             .arguments
-            .add(Raw { bytes, info: info.clone() })
+            .add(Raw {
+                bytes,
+                info: info.clone(),
+            })
             .map_err(|why| bad(index + 1, info, value, &why.to_string()))?;
     }
     Ok(bound)
@@ -124,12 +134,21 @@ pub fn wrong_count(expected: usize, given: usize) -> Error {
 fn bad(number: usize, info: &PgTypeInfo, value: &Dynamic, why: &str) -> Error {
     let wanted = info.name().to_lowercase();
     let found = type_name(value);
-    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-    Error::new("pg.bad_parameter", format!("${number} is {wanted}, and a {found} was given{why}"))
-        .hint(format!("convert the value, or cast the parameter in the SQL: `${number}::text`"))
-        .detail("parameter", number as i64)
-        .detail("expected", wanted)
-        .detail("found", found)
+    let why = if why.is_empty() {
+        String::new()
+    } else {
+        format!(": {why}")
+    };
+    Error::new(
+        "pg.bad_parameter",
+        format!("${number} is {wanted}, and a {found} was given{why}"),
+    )
+    .hint(format!(
+        "convert the value, or cast the parameter in the SQL: `${number}::text`"
+    ))
+    .detail("parameter", number as i64)
+    .detail("expected", wanted)
+    .detail("found", found)
 }
 
 /// `Err` holds what is wrong with the value, empty if it is only of another type.
@@ -153,16 +172,24 @@ fn encode(info: &PgTypeInfo, value: &Dynamic) -> Result<Encoded, String> {
             Err(_) => text_of(value).map(Encoded::Text),
         },
         20 => int(value, i64::MIN, i64::MAX).map(|n| Encoded::Binary(n.to_be_bytes().to_vec())),
-        21 => narrow(value, |n| i16::try_from(n).map(|n| n.to_be_bytes().to_vec()).ok(), "-32768", "32767"),
+        21 => narrow(
+            value,
+            |n| i16::try_from(n).map(|n| n.to_be_bytes().to_vec()).ok(),
+            "-32768",
+            "32767",
+        ),
         23 => narrow(
             value,
             |n| i32::try_from(n).map(|n| n.to_be_bytes().to_vec()).ok(),
             "-2147483648",
             "2147483647",
         ),
-        26 | 28 | 29 => {
-            narrow(value, |n| u32::try_from(n).map(|n| n.to_be_bytes().to_vec()).ok(), "0", "4294967295")
-        }
+        26 | 28 | 29 => narrow(
+            value,
+            |n| u32::try_from(n).map(|n| n.to_be_bytes().to_vec()).ok(),
+            "0",
+            "4294967295",
+        ),
         700 => float(value).map(|n| Encoded::Binary((n as f32).to_be_bytes().to_vec())),
         701 => float(value).map(|n| Encoded::Binary(n.to_be_bytes().to_vec())),
         1700 => {
@@ -243,7 +270,10 @@ fn encode_array(element: &PgTypeInfo, value: &Dynamic) -> Result<Encoded, String
 fn in_element(index: usize, element: &PgTypeInfo, item: &Dynamic, why: &str) -> String {
     let found = type_name(item);
     if why.is_empty() {
-        format!("element [{index}] is {found}, not {}", element.name().to_lowercase())
+        format!(
+            "element [{index}] is {found}, not {}",
+            element.name().to_lowercase()
+        )
     } else {
         format!("element [{index}] {why}")
     }
@@ -258,7 +288,10 @@ fn literal(info: &PgTypeInfo, value: &Dynamic) -> Result<String, String> {
         }
         PgTypeKind::Composite(fields) if value.is_map() => {
             let map = value.as_map_ref().map_err(str::to_owned)?;
-            if let Some(key) = map.keys().find(|key| !fields.iter().any(|(name, _)| name == *key)) {
+            if let Some(key) = map
+                .keys()
+                .find(|key| !fields.iter().any(|(name, _)| name == *key))
+            {
                 return Err(format!("there is no field `{key}`"));
             }
             let parts: Vec<String> = fields
@@ -306,12 +339,19 @@ fn array_literal(element: &PgTypeInfo, items: &Array) -> Result<String, String> 
 
 /// A range as queries return it: `#{ lower, upper, lower_inclusive, upper_inclusive, empty }`.
 fn range_literal(bound: &PgTypeInfo, map: &Map) -> Result<String, String> {
-    const KEYS: [&str; 5] = ["lower", "upper", "lower_inclusive", "upper_inclusive", "empty"];
+    const KEYS: [&str; 5] = [
+        "lower",
+        "upper",
+        "lower_inclusive",
+        "upper_inclusive",
+        "empty",
+    ];
     if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(format!("a range has no `{key}`, but {}", KEYS.join(", ")));
     }
     let flag = |key: &str, default: bool| {
-        map.get(key).map_or(default, |value| value.as_bool().unwrap_or(default))
+        map.get(key)
+            .map_or(default, |value| value.as_bool().unwrap_or(default))
     };
     if flag("empty", false) {
         return Ok("empty".to_owned());
@@ -321,9 +361,21 @@ fn range_literal(bound: &PgTypeInfo, map: &Map) -> Result<String, String> {
         Some(value) if value.is_unit() => Ok(String::new()),
         Some(value) => literal(bound, value).map(|text| quoted(&text)),
     };
-    let open = if flag("lower_inclusive", true) { '[' } else { '(' };
-    let close = if flag("upper_inclusive", false) { ']' } else { ')' };
-    Ok(format!("{open}{},{}{close}", side("lower")?, side("upper")?))
+    let open = if flag("lower_inclusive", true) {
+        '['
+    } else {
+        '('
+    };
+    let close = if flag("upper_inclusive", false) {
+        ']'
+    } else {
+        ')'
+    };
+    Ok(format!(
+        "{open}{},{}{close}",
+        side("lower")?,
+        side("upper")?
+    ))
 }
 
 /// Quoted inside an array, a composite or a range.
@@ -386,14 +438,14 @@ fn int(value: &Dynamic, least: i64, greatest: i64) -> Result<i64, String> {
     }
     if let Ok(decimal) = value.as_decimal() {
         // `sum(bigint)` is numeric, and is still a number of things.
-        return decimal
-            .normalize()
-            .to_string()
-            .parse()
-            .map_err(|_| format!("{decimal} is not between {least} and {greatest} without a fraction"));
+        return decimal.normalize().to_string().parse().map_err(|_| {
+            format!("{decimal} is not between {least} and {greatest} without a fraction")
+        });
     }
     let text = text_of(value)?;
-    text.trim().parse().map_err(|_| format!("{text:?} is not an integer"))
+    text.trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is not an integer"))
 }
 
 fn narrow(
@@ -410,12 +462,16 @@ fn narrow(
 
 fn float(value: &Dynamic) -> Result<f64, String> {
     let text = number_text(value).map_or_else(|| text_of(value), Ok)?;
-    text.trim().parse().map_err(|_| format!("{text:?} is not a number"))
+    text.trim()
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number"))
 }
 
 /// A string is JSON already; everything else becomes JSON.
 fn json(value: &Dynamic) -> Result<String, String> {
-    let Ok(text) = text_of(value) else { return Ok(to_json(value).to_string()) };
+    let Ok(text) = text_of(value) else {
+        return Ok(to_json(value).to_string());
+    };
     match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(format!(
@@ -444,17 +500,26 @@ mod tests {
             refused(info::<i16>(), 40_000_i64.into()),
             "$1 is int2, and a int was given: 40000 is not between -32768 and 32767"
         );
-        assert_eq!(refused(info::<String>(), 1_i64.into()), "$1 is text, and a int was given");
+        assert_eq!(
+            refused(info::<String>(), 1_i64.into()),
+            "$1 is text, and a int was given"
+        );
         assert_eq!(
             refused(info::<i32>(), 1.5.into()),
             "$1 is int4, and a float was given"
         );
         assert_eq!(
-            refused(info::<Vec<i32>>(), vec![Dynamic::from(1_i64), "x".into()].into()),
+            refused(
+                info::<Vec<i32>>(),
+                vec![Dynamic::from(1_i64), "x".into()].into()
+            ),
             "$1 is int4[], and a array was given: element [1] \"x\" is not an integer"
         );
         let error = bind(&[], &[1_i64.into()]).map(|_| ()).unwrap_err();
-        assert_eq!(error.message(), "the statement has 0 parameters, and 1 given");
+        assert_eq!(
+            error.message(),
+            "the statement has 0 parameters, and 1 given"
+        );
     }
 
     #[test]
@@ -473,7 +538,10 @@ mod tests {
     #[test]
     fn what_stands_in_literals_is_quoted() {
         let items: Array = vec!["a\"b\\c,".into(), Dynamic::UNIT, "NULL".into()];
-        assert_eq!(array_literal(&info::<String>(), &items).unwrap(), r#"{"a\"b\\c,",NULL,"NULL"}"#);
+        assert_eq!(
+            array_literal(&info::<String>(), &items).unwrap(),
+            r#"{"a\"b\\c,",NULL,"NULL"}"#
+        );
         let mut map = Map::new();
         map.insert("lower".into(), 1_i64.into());
         map.insert("upper_inclusive".into(), true.into());

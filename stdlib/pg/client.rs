@@ -16,8 +16,10 @@ use super::pool::{Lease, Pool};
 /// The pools of a run, for one right.
 pub struct PgClient {
     access: Access,
-    pools: Mutex<HashMap<(Arc<Server>, Right), Arc<Pool>>>,
+    pools: Mutex<Pools>,
 }
+
+type Pools = HashMap<(Arc<Server>, Right), Arc<Pool>>;
 
 /// What the sessions of a pool may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,7 +30,10 @@ enum Right {
 
 impl Client for PgClient {
     async fn open(access: &Access) -> Result<Self> {
-        Ok(Self { access: access.clone(), pools: Mutex::default() })
+        Ok(Self {
+            access: access.clone(),
+            pools: Mutex::default(),
+        })
     }
 }
 
@@ -47,8 +52,11 @@ impl PgClient {
     /// `read_only` if this client may not, and what connecting says.
     pub async fn writer(&self, server: &Arc<Server>) -> Result<Lease> {
         if self.access.read_only() {
-            return Err(Error::new("read_only", format!("{server}: nothing may be changed here"))
-                .hint("this is a dry run, or a primitive that only reads"));
+            return Err(Error::new(
+                "read_only",
+                format!("{server}: nothing may be changed here"),
+            )
+            .hint("this is a dry run, or a primitive that only reads"));
         }
         self.pool(server, Right::Write).lease().await
     }
@@ -72,7 +80,11 @@ impl PgClient {
         let mut pools = self.pools.lock();
         let pool = pools.entry((Arc::clone(server), right)).or_insert_with(|| {
             let read_only = right == Right::Read;
-            Arc::new(Pool::new(Arc::clone(server), read_only, self.access.clone()))
+            Arc::new(Pool::new(
+                Arc::clone(server),
+                read_only,
+                self.access.clone(),
+            ))
         });
         Arc::clone(pool)
     }

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration as StdDuration;
 
 use ccrun_kernel::config::Target;
 use ccrun_kernel::rhai::{Dynamic, Map};
 use ccrun_kernel::secret::{Secret, reference};
 use ccrun_kernel::value::{Duration, closest};
-use ccrun_kernel::{
-    Error, FromArg, MaybeSecret, Mismatch, OptionField, Options, Result,
-};
+use ccrun_kernel::{Error, FromArg, MaybeSecret, Mismatch, OptionField, Options, Result};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use sqlx::ConnectOptions as _;
@@ -118,7 +117,7 @@ pub enum Password {
 }
 
 /// A database on a server, with all that it takes to connect.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Server {
     /// What permissions name: the Compose service if there is one, else the host.
     pub resource: String,
@@ -192,7 +191,11 @@ impl Server {
     #[must_use]
     pub fn place(&self) -> String {
         if self.host.starts_with('/') {
-            format!("the socket {}/.s.PGSQL.{}", self.host.trim_end_matches('/'), self.port)
+            format!(
+                "the socket {}/.s.PGSQL.{}",
+                self.host.trim_end_matches('/'),
+                self.port
+            )
         } else {
             format!("{}:{}", self.host, self.port)
         }
@@ -212,12 +215,19 @@ impl Server {
             self.host.clone()
         };
         // By way of a URL, because that is how sqlx comes to ask `~/.pgpass` for this very server.
-        let url =
-            format!("postgres://{}@{host}:{}/{}", encode(&self.user), self.port, encode(&self.database));
+        let url = format!(
+            "postgres://{}@{host}:{}/{}",
+            encode(&self.user),
+            self.port,
+            encode(&self.database)
+        );
         let mut options = url
             .parse::<PgConnectOptions>()
             .map_err(|_| {
-                Error::new("pg.bad_option", format!("`{}` is not a host name", self.host))
+                Error::new(
+                    "pg.bad_option",
+                    format!("`{}` is not a host name", self.host),
+                )
             })?
             .application_name(&self.application_name)
             .statement_cache_capacity(512)
@@ -232,6 +242,14 @@ impl Server {
             options = options.ssl_root_cert(file);
         }
         Ok(options)
+    }
+}
+
+/// Every statement looks its pool up, so only what differs mostly is hashed.
+impl Hash for Server {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.port.hash(state);
+        self.database.hash(state);
     }
 }
 
@@ -263,7 +281,13 @@ impl Parts {
                 .map(|text| text.into_owned())
                 .map_err(|_| bad("a %XX does not give UTF-8"))
         };
-        let given = |text: &str| if text.is_empty() { Ok(None) } else { decode(text).map(Some) };
+        let given = |text: &str| {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                decode(text).map(Some)
+            }
+        };
         let mut parts = Self {
             host: given(url.host_str().unwrap_or_default())?
                 .map(|host| host.trim_matches(['[', ']']).to_owned()),
@@ -290,11 +314,15 @@ impl Parts {
                 "sslrootcert" => parts.sslrootcert = Some(value),
                 "application_name" => parts.application_name = Some(value),
                 "connect_timeout" => {
-                    let seconds =
-                        value.parse().map_err(|_| bad("`connect_timeout` is not a number"))?;
+                    let seconds = value
+                        .parse()
+                        .map_err(|_| bad("`connect_timeout` is not a number"))?;
                     parts.connect_timeout = Some(StdDuration::from_secs(seconds));
                 }
-                other => match other.strip_prefix("options[").and_then(|o| o.strip_suffix(']')) {
+                other => match other
+                    .strip_prefix("options[")
+                    .and_then(|o| o.strip_suffix(']'))
+                {
                     Some(setting) => {
                         parts.settings.insert(setting.to_owned(), value);
                     }
@@ -313,7 +341,10 @@ impl Parts {
             host: options.host.clone(),
             port: options.port,
             user: options.user.clone(),
-            password: options.password.as_ref().map(|p| Password::Known(p.expose().to_owned())),
+            password: options
+                .password
+                .as_ref()
+                .map(|p| Password::Known(p.expose().to_owned())),
             database: options.database.clone(),
             sslmode: options.sslmode.clone(),
             sslrootcert: options.sslrootcert.clone(),
@@ -351,7 +382,11 @@ impl Parts {
             sslrootcert: section.sslrootcert,
             application_name: section.application_name,
             connect_timeout,
-            settings: section.settings.iter().map(|(name, v)| (name.clone(), text(v))).collect(),
+            settings: section
+                .settings
+                .iter()
+                .map(|(name, v)| (name.clone(), text(v)))
+                .collect(),
             max_connections: section.max_connections,
         };
         match &section.url {
@@ -391,7 +426,9 @@ impl Parts {
             .host
             .or_else(|| self.service.clone())
             .unwrap_or_else(|| ambient.get_host().to_owned());
-        let user = self.user.unwrap_or_else(|| ambient.get_username().to_owned());
+        let user = self
+            .user
+            .unwrap_or_else(|| ambient.get_username().to_owned());
         let database = self
             .database
             .or_else(|| ambient.get_database().map(str::to_owned))
@@ -421,7 +458,10 @@ fn of_target(target: &Target, environment: &impl Fn(&str) -> Option<String>) -> 
             None => Parts::of_url(url),
             Some(_) => Err(Error::new(
                 "config.section",
-                format!("[target.{}] postgres: only its `password` can be a secret", target.name()),
+                format!(
+                    "[target.{}] postgres: only its `password` can be a secret",
+                    target.name()
+                ),
             )
             .hint("write postgres = { host = \"…\", user = \"…\", password = \"secret:NAME\" }")),
         },
@@ -439,8 +479,14 @@ fn is_url(text: &str) -> bool {
 }
 
 fn ssl_mode(text: &str) -> Result<PgSslMode> {
-    const MODES: [&str; 6] =
-        ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+    const MODES: [&str; 6] = [
+        "disable",
+        "allow",
+        "prefer",
+        "require",
+        "verify-ca",
+        "verify-full",
+    ];
     text.parse().map_err(|_| {
         let hint = match closest(text, MODES) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -452,14 +498,26 @@ fn ssl_mode(text: &str) -> Result<PgSslMode> {
 
 fn unknown_url_key(key: &str) -> Error {
     const KEYS: [&str; 10] = [
-        "host", "hostaddr", "port", "user", "password", "dbname", "sslmode", "sslrootcert",
-        "application_name", "connect_timeout",
+        "host",
+        "hostaddr",
+        "port",
+        "user",
+        "password",
+        "dbname",
+        "sslmode",
+        "sslrootcert",
+        "application_name",
+        "connect_timeout",
     ];
     let hint = match closest(key, KEYS) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("a URL takes {} and options[NAME]", KEYS.join(", ")),
     };
-    Error::new("pg.bad_url", format!("the database URL has the unknown key `{key}`")).hint(hint)
+    Error::new(
+        "pg.bad_url",
+        format!("the database URL has the unknown key `{key}`"),
+    )
+    .hint(hint)
 }
 
 #[cfg(test)]
@@ -490,7 +548,12 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            (server.host.as_str(), server.port, server.user.as_str(), server.database.as_str()),
+            (
+                server.host.as_str(),
+                server.port,
+                server.user.as_str(),
+                server.database.as_str()
+            ),
             ("db.example", 6543, "ann", "app")
         );
         assert!(server.password == Password::Known("p@ss/word".to_owned()));
@@ -514,10 +577,16 @@ mod tests {
 
     #[test]
     fn a_wrong_url_does_not_show_its_password() {
-        for url in ["postgres://ann:hunter2@host:port/x", "postgres://ann:hunter2@host/x?sslmod=a"] {
+        for url in [
+            "postgres://ann:hunter2@host:port/x",
+            "postgres://ann:hunter2@host/x?sslmod=a",
+        ] {
             let error = of_url(url).unwrap_err();
             assert_eq!(error.kind(), "pg.bad_url");
-            assert!(!format!("{error:?} {:?}", error.hint_text()).contains("hunter2"), "{error:?}");
+            assert!(
+                !format!("{error:?} {:?}", error.hint_text()).contains("hunter2"),
+                "{error:?}"
+            );
         }
         let error = of_url("postgres://h/x?sslmode=requir").unwrap_err();
         assert_eq!(error.hint_text(), Some("did you mean `require`?"));
@@ -529,23 +598,33 @@ mod tests {
             r#"postgres = { service = "db", user = "ann", password = "secret:PW", database = "app", connect_timeout = "2s" }"#,
         );
         let server = Server::find(&Connect::Target, &target, nothing).unwrap();
-        assert_eq!((server.resource.as_str(), server.host.as_str()), ("db", "db"));
+        assert_eq!(
+            (server.resource.as_str(), server.host.as_str()),
+            ("db", "db")
+        );
         assert!(server.is_service);
         assert!(server.password == Password::Reference("PW".to_owned()));
         assert_eq!(server.connect_timeout.as_secs(), 2);
         let other = Server::find(&Connect::Text("other".to_owned()), &target, nothing).unwrap();
-        assert_eq!((other.database.as_str(), other.user.as_str()), ("other", "ann"));
+        assert_eq!(
+            (other.database.as_str(), other.user.as_str()),
+            ("other", "ann")
+        );
     }
 
     #[test]
     fn without_a_section_the_environment_says() {
         let target = target("protect = false");
-        let url = |name: &str| {
-            (name == "DATABASE_URL").then(|| "postgres://ann@h1:1234/app".to_owned())
-        };
-        assert_eq!(Server::find(&Connect::Target, &target, url).unwrap().host, "h1");
+        let url =
+            |name: &str| (name == "DATABASE_URL").then(|| "postgres://ann@h1:1234/app".to_owned());
+        assert_eq!(
+            Server::find(&Connect::Target, &target, url).unwrap().host,
+            "h1"
+        );
         let wrong = super::tests::target("postgres = { hots = \"x\" }");
-        let error = Server::find(&Connect::Target, &wrong, nothing).map(|_| ()).unwrap_err();
+        let error = Server::find(&Connect::Target, &wrong, nothing)
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(error.kind(), "config.section");
     }
 }

@@ -42,9 +42,12 @@ pub struct Database {
 pub(super) fn connect(cx: &Cx, database: Connect) -> Result<Database> {
     let server = Server::find(&database, cx.target(), client::environment)?;
     if let Password::Known(password) = &server.password {
-        cx.redactor().add(&Secret::new("database password", password.as_str()));
+        cx.redactor()
+            .add(&Secret::new("database password", password.as_str()));
     }
-    Ok(Database { server: Arc::new(server) })
+    Ok(Database {
+        server: Arc::new(server),
+    })
 }
 
 impl Database {
@@ -274,13 +277,7 @@ impl Database {
         self.server.user.clone()
     }
 
-    async fn ask(
-        &self,
-        cx: &Cx,
-        sql: String,
-        params: Option<Array>,
-        want: Want,
-    ) -> Result<Answer> {
+    async fn ask(&self, cx: &Cx, sql: String, params: Option<Array>, want: Want) -> Result<Answer> {
         let facts = Facts::of(&sql);
         must_ask(&facts)?;
         let guarded = cx.dry_run() || !facts.plain;
@@ -323,13 +320,7 @@ impl Database {
         unreachable!("the second round returns")
     }
 
-    async fn act(
-        &self,
-        cx: &Cx,
-        sql: String,
-        params: Option<Array>,
-        want: Want,
-    ) -> Result<Answer> {
+    async fn act(&self, cx: &Cx, sql: String, params: Option<Array>, want: Want) -> Result<Answer> {
         let facts = Facts::of(&sql);
         must_act(&facts, false)?;
         let sql: Arc<str> = sql.into();
@@ -393,7 +384,11 @@ impl Database {
             }
         }
         if let Some(error) = failed {
-            return Err(in_script(errors::of_statement(error, script, &self.server), script, done));
+            return Err(in_script(
+                errors::of_statement(error, script, &self.server),
+                script,
+                done,
+            ));
         }
         // In a transaction that was begun earlier, `now()` is the time of its beginning. Asked by the
         // simple protocol, where a statement of its own is one moment.
@@ -401,12 +396,17 @@ impl Database {
             .fetch_one(lease.connection())
             .await
             .map_err(|error| errors::of_connection(error, &self.server))?;
-        if row.try_get_raw(0).is_ok_and(|open| open.as_str().is_ok_and(|open| open == "t")) {
+        if row
+            .try_get_raw(0)
+            .is_ok_and(|open| open.as_str().is_ok_and(|open| open == "t"))
+        {
             return Err(Error::new(
                 "pg.transaction_open",
                 "the script ends inside of a transaction: nothing since its BEGIN was done",
             )
-            .hint("add the missing COMMIT, or leave BEGIN away: a script is one transaction anyway"));
+            .hint(
+                "add the missing COMMIT, or leave BEGIN away: a script is one transaction anyway",
+            ));
         }
         Ok(())
     }
@@ -418,19 +418,26 @@ fn in_script(error: Error, script: &str, done: usize) -> Error {
     if error.details().contains_key("sql_line") {
         return error;
     }
-    let Some(start) = sql::statements(script).get(done).copied() else { return error };
+    let Some(start) = sql::statements(script).get(done).copied() else {
+        return error;
+    };
     let line = script[..start].matches('\n').count() + 1;
     let text = script[start..].lines().next().unwrap_or_default();
-    let mut built = Error::new(error.kind(), format!("{}\nline {line}: {text}", error.message()))
-        .retryable_if(error.is_retryable())
-        .code(error.code_text().unwrap_or_default());
+    let mut built = Error::new(
+        error.kind(),
+        format!("{}\nline {line}: {text}", error.message()),
+    )
+    .retryable_if(error.is_retryable())
+    .code(error.code_text().unwrap_or_default());
     if let Some(hint) = error.hint_text() {
         built = built.hint(hint);
     }
     for (key, value) in error.details() {
         built = built.detail(key, value.clone());
     }
-    built.detail("sql_line", line as i64).detail("statement", (done + 1) as i64)
+    built
+        .detail("sql_line", line as i64)
+        .detail("statement", (done + 1) as i64)
 }
 
 /// The rows of a running query, a few at a time: one call into the runtime for what has arrived.

@@ -18,74 +18,257 @@ struct Code {
 }
 
 const fn code(prefix: &'static str, kind: &'static str, hint: &'static str) -> Code {
-    Code { prefix, kind, hint: Some(hint), retryable: false }
+    Code {
+        prefix,
+        kind,
+        hint: Some(hint),
+        retryable: false,
+    }
 }
 
 const fn bare(prefix: &'static str, kind: &'static str) -> Code {
-    Code { prefix, kind, hint: None, retryable: false }
+    Code {
+        prefix,
+        kind,
+        hint: None,
+        retryable: false,
+    }
 }
 
 const fn again(prefix: &'static str, kind: &'static str, hint: &'static str) -> Code {
-    Code { prefix, kind, hint: Some(hint), retryable: true }
+    Code {
+        prefix,
+        kind,
+        hint: Some(hint),
+        retryable: true,
+    }
 }
 
 const CODES: &[Code] = &[
-    again("08", "pg.connection_lost", "the server or something in between closed the connection; look at the server's log"),
+    again(
+        "08",
+        "pg.connection_lost",
+        "the server or something in between closed the connection; look at the server's log",
+    ),
     bare("08P01", "pg.protocol"),
-    code("0A", "pg.unsupported", "this server can't do that; `select version()` shows what it is"),
+    code(
+        "0A",
+        "pg.unsupported",
+        "this server can't do that; `select version()` shows what it is",
+    ),
     bare("21", "pg.cardinality"),
-    code("22", "pg.bad_value", "the value does not fit the type it is used as"),
+    code(
+        "22",
+        "pg.bad_value",
+        "the value does not fit the type it is used as",
+    ),
     bare("22012", "pg.division_by_zero"),
     bare("23", "pg.constraint_violation"),
-    code("23502", "pg.not_null_violation", "give the column a value, or a default"),
-    code("23503", "pg.foreign_key_violation", "the row it refers to is missing, or rows still refer to it"),
-    code("23505", "pg.unique_violation", "a row with this key is there already; `insert … on conflict` can update or skip it"),
+    code(
+        "23502",
+        "pg.not_null_violation",
+        "give the column a value, or a default",
+    ),
+    code(
+        "23503",
+        "pg.foreign_key_violation",
+        "the row it refers to is missing, or rows still refer to it",
+    ),
+    code(
+        "23505",
+        "pg.unique_violation",
+        "a row with this key is there already; `insert … on conflict` can update or skip it",
+    ),
     bare("23514", "pg.check_violation"),
     bare("23P01", "pg.exclusion_violation"),
-    code("25001", "pg.in_transaction", "this statement can't run in a transaction: use `db.execute` outside of one"),
-    code("25006", "pg.read_only", "to change data use `execute`, `execute_returning` or `script`"),
-    code("25P02", "pg.transaction_aborted", "an earlier statement of the transaction failed; let its error end the closure, or put that statement into `tx.savepoint`"),
-    code("25P03", "pg.connection_lost", "the transaction was idle for too long (idle_in_transaction_session_timeout)"),
-    code("26000", "pg.prepared_statement", "a pooler in transaction mode lies in between: connect to the server itself or to the pooler's session port"),
-    code("28", "pg.auth_failed", "check user and password, and pg_hba.conf on the server for who may connect from here"),
+    code(
+        "25001",
+        "pg.in_transaction",
+        "this statement can't run in a transaction: use `db.execute` outside of one",
+    ),
+    code(
+        "25006",
+        "pg.read_only",
+        "to change data use `execute`, `execute_returning` or `script`",
+    ),
+    code(
+        "25P02",
+        "pg.transaction_aborted",
+        "an earlier statement of the transaction failed; let its error end the closure, or put that statement into `tx.savepoint`",
+    ),
+    code(
+        "25P03",
+        "pg.connection_lost",
+        "the transaction was idle for too long (idle_in_transaction_session_timeout)",
+    ),
+    code(
+        "26000",
+        "pg.prepared_statement",
+        "a pooler in transaction mode lies in between: connect to the server itself or to the pooler's session port",
+    ),
+    code(
+        "28",
+        "pg.auth_failed",
+        "check user and password, and pg_hba.conf on the server for who may connect from here",
+    ),
     bare("2BP01", "pg.dependent_objects"),
-    code("3D000", "pg.no_database", "`psql -l`, or `db.query(\"select datname from pg_database\")` on another one, lists the databases"),
-    code("3F000", "pg.undefined_schema", "create the schema, or check `search_path`"),
-    again("40001", "pg.serialization_failure", "another transaction changed the same rows: run it again, `db.transaction(#{ retry: 3 }, …)` does"),
-    again("40P01", "pg.deadlock", "two transactions waited for each other: run it again, `db.transaction(#{ retry: 3 }, …)` does"),
-    code("42501", "pg.permission_denied", "grant it to the role, or connect as another one"),
+    code(
+        "3D000",
+        "pg.no_database",
+        "`psql -l`, or `db.query(\"select datname from pg_database\")` on another one, lists the databases",
+    ),
+    code(
+        "3F000",
+        "pg.undefined_schema",
+        "create the schema, or check `search_path`",
+    ),
+    again(
+        "40001",
+        "pg.serialization_failure",
+        "another transaction changed the same rows: run it again, `db.transaction(#{ retry: 3 }, …)` does",
+    ),
+    again(
+        "40P01",
+        "pg.deadlock",
+        "two transactions waited for each other: run it again, `db.transaction(#{ retry: 3 }, …)` does",
+    ),
+    code(
+        "42501",
+        "pg.permission_denied",
+        "grant it to the role, or connect as another one",
+    ),
     code("42601", "pg.syntax", "`ccrun doc pg` has examples"),
     code("42602", "pg.bad_name", "quote unusual names with \"…\""),
-    code("42701", "pg.already_exists", "write `if not exists`, or drop it first"),
-    code("42702", "pg.ambiguous_column", "say which table's: `t.column`"),
-    code("42703", "pg.undefined_column", "`db.query(\"select column_name from information_schema.columns where table_name = $1\", [table])` lists them"),
-    code("42704", "pg.undefined_object", "check its name and `search_path`, and whether the extension is installed"),
-    code("42710", "pg.already_exists", "write `if not exists`, or drop it first"),
+    code(
+        "42701",
+        "pg.already_exists",
+        "write `if not exists`, or drop it first",
+    ),
+    code(
+        "42702",
+        "pg.ambiguous_column",
+        "say which table's: `t.column`",
+    ),
+    code(
+        "42703",
+        "pg.undefined_column",
+        "`db.query(\"select column_name from information_schema.columns where table_name = $1\", [table])` lists them",
+    ),
+    code(
+        "42704",
+        "pg.undefined_object",
+        "check its name and `search_path`, and whether the extension is installed",
+    ),
+    code(
+        "42710",
+        "pg.already_exists",
+        "write `if not exists`, or drop it first",
+    ),
     code("42723", "pg.already_exists", "write `create or replace`"),
-    code("42803", "pg.grouping", "put the column into `group by`, or aggregate it"),
+    code(
+        "42803",
+        "pg.grouping",
+        "put the column into `group by`, or aggregate it",
+    ),
     code("42804", "pg.type_mismatch", "cast one side: `value::type`"),
     code("42846", "pg.type_mismatch", "there is no such cast"),
-    code("42883", "pg.undefined_function", "check its name, the types of its arguments and `search_path`"),
-    code("42P01", "pg.undefined_table", "check its name and `search_path`"),
-    code("42P04", "pg.already_exists", "drop the database first, or use another name"),
-    code("42P05", "pg.prepared_statement", "a pooler in transaction mode lies in between: connect to the server itself or to the pooler's session port"),
-    code("42P06", "pg.already_exists", "write `create schema if not exists`"),
-    code("42P07", "pg.already_exists", "write `if not exists`, or drop it first"),
-    code("42P08", "pg.bad_parameter", "cast the parameter: `$1::text`"),
-    code("42P18", "pg.bad_parameter", "cast the parameter: `$1::text`"),
+    code(
+        "42883",
+        "pg.undefined_function",
+        "check its name, the types of its arguments and `search_path`",
+    ),
+    code(
+        "42P01",
+        "pg.undefined_table",
+        "check its name and `search_path`",
+    ),
+    code(
+        "42P04",
+        "pg.already_exists",
+        "drop the database first, or use another name",
+    ),
+    code(
+        "42P05",
+        "pg.prepared_statement",
+        "a pooler in transaction mode lies in between: connect to the server itself or to the pooler's session port",
+    ),
+    code(
+        "42P06",
+        "pg.already_exists",
+        "write `create schema if not exists`",
+    ),
+    code(
+        "42P07",
+        "pg.already_exists",
+        "write `if not exists`, or drop it first",
+    ),
+    code(
+        "42P08",
+        "pg.bad_parameter",
+        "cast the parameter: `$1::text`",
+    ),
+    code(
+        "42P18",
+        "pg.bad_parameter",
+        "cast the parameter: `$1::text`",
+    ),
     bare("44000", "pg.check_violation"),
-    again("53000", "pg.server_exhausted", "the server is out of resources; look at its log"),
-    code("53100", "pg.disk_full", "free space on the server's disk; `select pg_size_pretty(sum(size)) from pg_ls_waldir()` shows the share of the log"),
-    again("53200", "pg.out_of_memory", "the server is out of memory; lower work_mem or the number of connections"),
-    again("53300", "pg.too_many_connections", "`select count(*), usename, state from pg_stat_activity group by 2, 3` shows who holds them; raise max_connections or use a pooler"),
+    again(
+        "53000",
+        "pg.server_exhausted",
+        "the server is out of resources; look at its log",
+    ),
+    code(
+        "53100",
+        "pg.disk_full",
+        "free space on the server's disk; `select pg_size_pretty(sum(size)) from pg_ls_waldir()` shows the share of the log",
+    ),
+    again(
+        "53200",
+        "pg.out_of_memory",
+        "the server is out of memory; lower work_mem or the number of connections",
+    ),
+    again(
+        "53300",
+        "pg.too_many_connections",
+        "`select count(*), usename, state from pg_stat_activity group by 2, 3` shows who holds them; raise max_connections or use a pooler",
+    ),
     bare("54", "pg.limit"),
-    code("55006", "pg.in_use", "end the sessions that use it first: pg_stat_activity shows them"),
-    again("55P03", "pg.lock_timeout", "another session holds the lock: `pg_blocking_pids()` shows which"),
-    again("57014", "pg.cancelled", "statement_timeout passed, or somebody cancelled it"),
-    again("57P01", "pg.connection_lost", "the server shut down or the session was terminated"),
-    again("57P02", "pg.connection_lost", "the server crashed; look at its log"),
-    again("57P03", "pg.starting", "the server is starting up, shutting down or in recovery: try again in a moment"),
-    again("57P05", "pg.connection_lost", "the session was idle for too long (idle_session_timeout)"),
+    code(
+        "55006",
+        "pg.in_use",
+        "end the sessions that use it first: pg_stat_activity shows them",
+    ),
+    again(
+        "55P03",
+        "pg.lock_timeout",
+        "another session holds the lock: `pg_blocking_pids()` shows which",
+    ),
+    again(
+        "57014",
+        "pg.cancelled",
+        "statement_timeout passed, or somebody cancelled it",
+    ),
+    again(
+        "57P01",
+        "pg.connection_lost",
+        "the server shut down or the session was terminated",
+    ),
+    again(
+        "57P02",
+        "pg.connection_lost",
+        "the server crashed; look at its log",
+    ),
+    again(
+        "57P03",
+        "pg.starting",
+        "the server is starting up, shutting down or in recovery: try again in a moment",
+    ),
+    again(
+        "57P05",
+        "pg.connection_lost",
+        "the session was idle for too long (idle_session_timeout)",
+    ),
     bare("58", "pg.server_failure"),
     bare("P0001", "pg.raised"),
     bare("P0002", "pg.no_rows"),
@@ -147,37 +330,48 @@ fn of_io(error: &std::io::Error, server: &Server) -> Error {
             server.host
         )
     } else {
-        format!("is the server running, and listening there? `pg_isready -h {} -p {}`", server.host, server.port)
+        format!(
+            "is the server running, and listening there? `pg_isready -h {} -p {}`",
+            server.host, server.port
+        )
     };
     match error.kind() {
-        ErrorKind::ConnectionRefused => {
-            Error::new("pg.connection_refused", format!("nothing answers at {place}")).hint(start).retryable()
-        }
+        ErrorKind::ConnectionRefused => Error::new(
+            "pg.connection_refused",
+            format!("nothing answers at {place}"),
+        )
+        .hint(start)
+        .retryable(),
         ErrorKind::NotFound => Error::new("pg.connection_refused", format!("{place} is not there"))
             .hint(start)
             .retryable(),
-        ErrorKind::PermissionDenied => {
-            Error::new("pg.connection_refused", format!("{place}: permission denied"))
-                .hint("check the owner and mode of the socket's folder")
-        }
-        ErrorKind::TimedOut => {
-            Error::new("pg.connect_timeout", format!("{place} does not answer")).hint(start).retryable()
-        }
+        ErrorKind::PermissionDenied => Error::new(
+            "pg.connection_refused",
+            format!("{place}: permission denied"),
+        )
+        .hint("check the owner and mode of the socket's folder"),
+        ErrorKind::TimedOut => Error::new("pg.connect_timeout", format!("{place} does not answer"))
+            .hint(start)
+            .retryable(),
         ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof
-        | ErrorKind::NotConnected => {
-            Error::new("pg.connection_lost", format!("the connection to {place} broke: {error}"))
-                .hint("the server or something in between closed it; look at the server's log")
-                .retryable()
-        }
-        _ if error.to_string().contains("lookup") => {
-            Error::new("pg.host_not_found", format!("there is no host `{}`: {error}", server.host))
-                .hint(start)
-                .retryable()
-        }
-        _ => Error::new("pg.connection_lost", format!("{place}: {error}")).hint(start).retryable(),
+        | ErrorKind::NotConnected => Error::new(
+            "pg.connection_lost",
+            format!("the connection to {place} broke: {error}"),
+        )
+        .hint("the server or something in between closed it; look at the server's log")
+        .retryable(),
+        _ if error.to_string().contains("lookup") => Error::new(
+            "pg.host_not_found",
+            format!("there is no host `{}`: {error}", server.host),
+        )
+        .hint(start)
+        .retryable(),
+        _ => Error::new("pg.connection_lost", format!("{place}: {error}"))
+            .hint(start)
+            .retryable(),
     }
 }
 
@@ -186,9 +380,15 @@ fn of_io(error: &std::io::Error, server: &Server) -> Error {
 pub fn connect_timeout(server: &Server) -> Error {
     Error::new(
         "pg.connect_timeout",
-        format!("{} did not answer within {:?}", server.place(), server.connect_timeout),
+        format!(
+            "{} did not answer within {:?}",
+            server.place(),
+            server.connect_timeout
+        ),
     )
-    .hint("check the address, firewalls and the server's load; `connect_timeout` is how long to wait")
+    .hint(
+        "check the address, firewalls and the server's load; `connect_timeout` is how long to wait",
+    )
     .retryable()
 }
 
@@ -221,9 +421,10 @@ fn of_database(error: &PgDatabaseError, sql: &str) -> Error {
         ("42601", None) if error.message().contains("multiple commands") => {
             Some("use `db.script` for several statements".to_owned())
         }
-        ("57014", None) if error.message().contains("statement timeout") => {
-            Some("the setting statement_timeout ended it; give it more, or make the query faster".to_owned())
-        }
+        ("57014", None) if error.message().contains("statement timeout") => Some(
+            "the setting statement_timeout ended it; give it more, or make the query faster"
+                .to_owned(),
+        ),
         _ => known.and_then(|code| code.hint).map(str::to_owned),
     };
     let mut built = Error::new(kind, message)
@@ -247,7 +448,9 @@ fn of_database(error: &PgDatabaseError, sql: &str) -> Error {
         }
     }
     match spot {
-        Some(spot) => built.detail("sql_line", spot.line).detail("sql_column", spot.column),
+        Some(spot) => built
+            .detail("sql_line", spot.line)
+            .detail("sql_column", spot.column),
         None => built,
     }
 }
@@ -268,7 +471,11 @@ impl Spot {
             return None;
         }
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |tail| tail.chars().count())
+            + 1;
         let text = sql.lines().nth(line - 1).unwrap_or_default().to_owned();
         Some(Self { line, column, text })
     }
@@ -277,7 +484,11 @@ impl Spot {
     fn shown(&self) -> String {
         const WIDTH: usize = 100;
         let skipped = self.column.saturating_sub(WIDTH / 2 + 1);
-        let skipped = if self.text.chars().count() > WIDTH { skipped } else { 0 };
+        let skipped = if self.text.chars().count() > WIDTH {
+            skipped
+        } else {
+            0
+        };
         let part: String = self
             .text
             .chars()
@@ -296,9 +507,9 @@ impl Spot {
 pub fn is_broken_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
-        }
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| code.starts_with("57P0") || code.starts_with("08")),
         _ => false,
     }
 }
@@ -318,7 +529,9 @@ pub fn is_unreadable_type(error: &sqlx::Error) -> bool {
             error.code().as_deref() == Some("42883")
                 && error.message().contains("no binary output function")
         }
-        sqlx::Error::ColumnDecode { index, .. } => index.contains("typtype") || index.contains("typcategory"),
+        sqlx::Error::ColumnDecode { index, .. } => {
+            index.contains("typtype") || index.contains("typcategory")
+        }
         sqlx::Error::Protocol(text) => text.contains("unable to resolve type"),
         _ => false,
     }
@@ -351,7 +564,11 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins() {
         let kind = |state: &str| {
-            CODES.iter().filter(|c| state.starts_with(c.prefix)).max_by_key(|c| c.prefix.len()).map(|c| c.kind)
+            CODES
+                .iter()
+                .filter(|c| state.starts_with(c.prefix))
+                .max_by_key(|c| c.prefix.len())
+                .map(|c| c.kind)
         };
         assert_eq!(kind("23505"), Some("pg.unique_violation"));
         assert_eq!(kind("23001"), Some("pg.constraint_violation"));

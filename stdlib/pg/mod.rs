@@ -28,29 +28,32 @@ pub use transaction::Transaction;
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("pg", "Postgres: queries, changes and transactions, with typed values.")
-        .target_key("postgres")
-        .object::<Database>()
-        .object::<Transaction>()
-        .primitives(primitives![
-            database::connect,
-            Database::query,
-            Database::one,
-            Database::value,
-            Database::each_row,
-            Database::execute,
-            Database::execute_returning,
-            Database::script,
-            Database::transaction,
-            Database::name,
-            Database::host,
-            Database::port,
-            Database::user,
-            Transaction::query,
-            Transaction::one,
-            Transaction::value,
-            Transaction::execute,
-            Transaction::execute_returning,
-            Transaction::savepoint,
-        ])
+    Namespace::new(
+        "pg",
+        "Postgres: queries, changes and transactions, with typed values.",
+    )
+    .target_key("postgres")
+    .object::<Database>()
+    .object::<Transaction>()
+    .primitives(primitives![
+        database::connect,
+        Database::query,
+        Database::one,
+        Database::value,
+        Database::each_row,
+        Database::execute,
+        Database::execute_returning,
+        Database::script,
+        Database::transaction,
+        Database::name,
+        Database::host,
+        Database::port,
+        Database::user,
+        Transaction::query,
+        Transaction::one,
+        Transaction::value,
+        Transaction::execute,
+        Transaction::execute_returning,
+        Transaction::savepoint,
+    ])
 }

@@ -88,7 +88,8 @@ impl Pool {
             let idle = self.idle.lock().pop();
             let Some(mut connection) = idle else { break };
             let age = connection.used.elapsed();
-            if age > STALE_AFTER || (age > DOUBTFUL_AFTER && connection.inner.ping().await.is_err()) {
+            if age > STALE_AFTER || (age > DOUBTFUL_AFTER && connection.inner.ping().await.is_err())
+            {
                 continue;
             }
             return Ok(lease(connection, true));
@@ -140,19 +141,23 @@ impl Pool {
         let options = self.options().await?;
         let connecting = async {
             let mut inner = PgConnection::connect_with(options).await?;
-            let row = inner.fetch_one(sqlx::raw_sql(AssertSqlSafe(self.greeting()))).await?;
+            let row = inner
+                .fetch_one(sqlx::raw_sql(AssertSqlSafe(self.greeting())))
+                .await?;
             let process = row
                 .try_get_raw(0)?
                 .as_str()
                 .ok()
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_default();
-            Ok(Connection { inner, process, used: Instant::now() })
+            Ok(Connection {
+                inner,
+                process,
+                used: Instant::now(),
+            })
         };
         match tokio::time::timeout(self.server.connect_timeout, connecting).await {
-            Ok(connected) => {
-                connected.map_err(|error| errors::of_connection(error, &self.server))
-            }
+            Ok(connected) => connected.map_err(|error| errors::of_connection(error, &self.server)),
             Err(_) => Err(errors::connect_timeout(&self.server)),
         }
     }
@@ -188,13 +193,17 @@ impl Pool {
 
     /// Ask the server to stop what a process is doing. Nobody waits for the answer.
     fn cancel(&self, process: i32) {
-        let Some(options) = self.options.get().cloned() else { return };
+        let Some(options) = self.options.get().cloned() else {
+            return;
+        };
         self.runtime.spawn(async move {
             let limit = Duration::from_secs(5);
             let cancelling = async {
                 let mut connection = PgConnection::connect_with(&options).await?;
                 let sql = format!("select pg_cancel_backend({process})");
-                connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+                connection
+                    .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
+                    .await?;
                 connection.close().await
             };
             // It was an attempt: a server that notices the closed connection stops as well.
@@ -207,7 +216,9 @@ impl Lease {
     /// The connection.
     pub fn connection(&mut self) -> &mut PgConnection {
         let connection = self.connection.as_mut();
-        &mut connection.expect("a lease has its connection until it is dropped").inner
+        &mut connection
+            .expect("a lease has its connection until it is dropped")
+            .inner
     }
 
     /// The pool.
@@ -237,7 +248,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
         if self.busy {
             self.pool.cancel(connection.process);
         } else if !self.discard {

@@ -29,16 +29,22 @@ pub async fn run(
     if !["select", "with", "values", "table"].contains(&Facts::of(sql).verb.as_str()) {
         return Err(unreadable().into());
     }
-    let names: Arc<str> = format!(
-        "select array(select json_object_keys(row_to_json(q))) from {inner} as q limit 1"
-    )
-    .into();
+    let names: Arc<str> =
+        format!("select array(select json_object_keys(row_to_json(q))) from {inner} as q limit 1")
+            .into();
     let answer = run_guarded(lease, &names, parameters, Want::Value).await?;
     let Some(names) = answer.rows.into_iter().next() else {
-        return Ok(Answer { rows: Vec::new(), affected: 0 });
+        return Ok(Answer {
+            rows: Vec::new(),
+            affected: 0,
+        });
     };
-    let names: Vec<String> =
-        names.into_array().unwrap_or_default().iter().map(Dynamic::to_string).collect();
+    let names: Vec<String> = names
+        .into_array()
+        .unwrap_or_default()
+        .iter()
+        .map(Dynamic::to_string)
+        .collect();
 
     let columns: Vec<String> = names.iter().map(|name| quoted(name)).collect();
     // `pg_typeof` of no row at all, so that nothing is computed for it.
@@ -59,12 +65,21 @@ pub async fn run(
             else 'plain' end from pg_catalog.pg_type t where t.oid = o), 'plain') \
          from unnest(array[{}]) with ordinality as u(o, n) order by n) \
          from (select {} from (select 1) as one left join lateral {inner} as q on false) as t",
-        (0..columns.len()).map(|index| format!("t.c{index}")).collect::<Vec<_>>().join(", "),
+        (0..columns.len())
+            .map(|index| format!("t.c{index}"))
+            .collect::<Vec<_>>()
+            .join(", "),
         types.join(", "),
     )
     .into();
     let answer = run_guarded(lease, &types, parameters, Want::Value).await?;
-    let forms = answer.rows.into_iter().next().unwrap_or_default().into_array().unwrap_or_default();
+    let forms = answer
+        .rows
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+        .into_array()
+        .unwrap_or_default();
 
     let readable: Vec<String> = columns
         .iter()
@@ -84,8 +99,11 @@ pub async fn run(
 /// The answer can't be read, and the question can't be put in another way.
 #[must_use]
 pub fn unreadable() -> Error {
-    Error::new("pg.unreadable_type", "a column of the answer is of a type that has no binary form")
-        .hint("cast it in the SQL: `column::text`")
+    Error::new(
+        "pg.unreadable_type",
+        "a column of the answer is of a type that has no binary form",
+    )
+    .hint("cast it in the SQL: `column::text`")
 }
 
 fn quoted(name: &str) -> String {

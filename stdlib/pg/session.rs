@@ -91,17 +91,22 @@ fn blame_parameter(error: Error, casts: &[Cast]) -> Error {
     let bad_input = error.code_text().is_some_and(|code| code.starts_with("22"));
     let culprit = match casts {
         [only] => Some(only),
-        several => several.iter().find(|cast| {
-            error.message().contains(&format!("\"{}\"", cast.text))
-        }),
+        several => several
+            .iter()
+            .find(|cast| error.message().contains(&format!("\"{}\"", cast.text))),
     };
-    let Some(cast) = culprit.filter(|_| bad_input) else { return error };
+    let Some(cast) = culprit.filter(|_| bad_input) else {
+        return error;
+    };
     let wanted = cast.type_name.to_lowercase();
-    Error::new("pg.bad_parameter", format!("${} is {wanted}: {}", cast.number, error.message()))
-        .code(error.code_text().unwrap_or_default())
-        .hint(format!("give a {wanted} as Postgres writes it"))
-        .detail("parameter", cast.number as i64)
-        .detail("expected", wanted)
+    Error::new(
+        "pg.bad_parameter",
+        format!("${} is {wanted}: {}", cast.number, error.message()),
+    )
+    .code(error.code_text().unwrap_or_default())
+    .hint(format!("give a {wanted} as Postgres writes it"))
+    .detail("parameter", cast.number as i64)
+    .detail("expected", wanted)
 }
 
 type Rows<'c> = BoxStream<'c, sqlx::Result<Either<PgQueryResult, PgRow>>>;
@@ -126,7 +131,12 @@ impl<'c> Running<'c> {
     ) -> Result<Self, Failure> {
         if parameters.is_empty() {
             let rows = connection.fetch_many(sqlx::query(AssertSqlSafe(Arc::clone(&sql))));
-            return Ok(Self { rows, sql, casts: Vec::new(), shape: None });
+            return Ok(Self {
+                rows,
+                sql,
+                casts: Vec::new(),
+                shape: None,
+            });
         }
         let mut sql = sql;
         let mut casts = Vec::new();
@@ -141,7 +151,12 @@ impl<'c> Running<'c> {
         }
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&sql)), arguments);
         let rows = connection.fetch_many(query);
-        Ok(Self { rows, sql, casts, shape: None })
+        Ok(Self {
+            rows,
+            sql,
+            casts,
+            shape: None,
+        })
     }
 
     /// The next piece: a row, or the number of rows that a statement changed.
@@ -165,7 +180,11 @@ impl<'c> Running<'c> {
     }
 
     fn failure(&self, error: sqlx::Error) -> Failure {
-        Failure::Sql { error, sql: Arc::clone(&self.sql), casts: self.casts.clone() }
+        Failure::Sql {
+            error,
+            sql: Arc::clone(&self.sql),
+            casts: self.casts.clone(),
+        }
     }
 }
 
@@ -178,11 +197,14 @@ async fn prepare(
     use sqlx::SqlSafeStr as _;
 
     let text = AssertSqlSafe(Arc::clone(sql)).into_sql_str();
-    let statement = connection.prepare_with(text, &[]).await.map_err(|error| Failure::Sql {
-        error,
-        sql: Arc::clone(sql),
-        casts: Vec::new(),
-    })?;
+    let statement = connection
+        .prepare_with(text, &[])
+        .await
+        .map_err(|error| Failure::Sql {
+            error,
+            sql: Arc::clone(sql),
+            casts: Vec::new(),
+        })?;
     let types = match statement.parameters() {
         Some(Either::Left(types)) => types,
         _ => &[],
@@ -222,7 +244,11 @@ pub async fn run_guarded(
     let connection = lease.connection();
     let result = match connection.begin_with(GUARD).await {
         Ok(mut transaction) => collect(&mut transaction, sql, parameters, want).await,
-        Err(error) => Err(Failure::Sql { error, sql: GUARD.into(), casts: Vec::new() }),
+        Err(error) => Err(Failure::Sql {
+            error,
+            sql: GUARD.into(),
+            casts: Vec::new(),
+        }),
     };
     // Dropping the transaction has queued its ROLLBACK.
     let result = settle(lease, result);
@@ -243,7 +269,10 @@ fn settle(lease: &mut Lease, result: Result<Answer, Failure>) -> Result<Answer, 
         // We stopped in the middle: the lease stays busy, so that the rest is cancelled.
         Err(Failure::Ours(error)) if error.kind() == "pg.result_too_large" => {}
         // The server has said that the statement failed, or it was never sent.
-        Err(Failure::Sql { error: sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. }, .. })
+        Err(Failure::Sql {
+            error: sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. },
+            ..
+        })
         | Err(Failure::Ours(_)) => lease.end(),
         Err(_) => {
             lease.discard = true;
@@ -260,7 +289,10 @@ async fn collect(
     want: Want,
 ) -> Result<Answer, Failure> {
     let mut running = Running::start(connection, Arc::clone(sql), parameters).await?;
-    let mut answer = Answer { rows: Vec::new(), affected: 0 };
+    let mut answer = Answer {
+        rows: Vec::new(),
+        affected: 0,
+    };
     let mut bytes = 0_usize;
     while let Some(piece) = running.next().await {
         let row = match piece? {
@@ -297,7 +329,10 @@ fn size(row: &PgRow) -> usize {
     (0..row.len())
         .map(|index| {
             let value = row.try_get_raw(index).ok();
-            PER_VALUE + value.and_then(|value| value.as_bytes().ok()).map_or(0, <[u8]>::len)
+            PER_VALUE
+                + value
+                    .and_then(|value| value.as_bytes().ok())
+                    .map_or(0, <[u8]>::len)
         })
         .sum()
 }
@@ -311,16 +346,21 @@ fn too_large(rows: usize) -> Error {
 }
 
 fn first_column(row: &PgRow) -> Dynamic {
-    let Some(column) = row.columns().first() else { return Dynamic::UNIT };
+    let Some(column) = row.columns().first() else {
+        return Dynamic::UNIT;
+    };
     value(row, 0, &Type::of(column.type_info()))
 }
 
 fn value(row: &PgRow, index: usize, kind: &Type) -> Dynamic {
-    let Ok(raw) = row.try_get_raw(index) else { return Dynamic::UNIT };
+    let Ok(raw) = row.try_get_raw(index) else {
+        return Dynamic::UNIT;
+    };
     if raw.is_null() {
         return Dynamic::UNIT;
     }
-    raw.as_bytes().map_or(Dynamic::UNIT, |bytes| kind.decode(bytes))
+    raw.as_bytes()
+        .map_or(Dynamic::UNIT, |bytes| kind.decode(bytes))
 }
 
 /// The names and types of an answer's columns.
@@ -346,8 +386,9 @@ impl Shape {
 
     fn map(&self, row: &PgRow) -> Dynamic {
         let values = self.columns.iter().enumerate();
-        let map: Map =
-            values.map(|(index, (name, kind))| (name.clone(), value(row, index, kind))).collect();
+        let map: Map = values
+            .map(|(index, (name, kind))| (name.clone(), value(row, index, kind)))
+            .collect();
         map.into()
     }
 }

@@ -30,27 +30,86 @@ pub struct Facts {
 }
 
 /// Statements that begin so ask and do nothing. `fetch` moves a cursor of the transaction.
-const ASKING: [&str; 7] = ["select", "with", "values", "table", "show", "explain", "fetch"];
+const ASKING: [&str; 7] = [
+    "select", "with", "values", "table", "show", "explain", "fetch",
+];
 
 /// Statements that begin so set something for the whole session.
 const SESSION_VERBS: [&str; 12] = [
-    "set", "reset", "discard", "listen", "unlisten", "prepare", "deallocate", "load", "do", "call",
-    "declare", "lock",
+    "set",
+    "reset",
+    "discard",
+    "listen",
+    "unlisten",
+    "prepare",
+    "deallocate",
+    "load",
+    "do",
+    "call",
+    "declare",
+    "lock",
 ];
 
 /// Statements that begin or end a transaction.
-const TRANSACTION_VERBS: [&str; 8] =
-    ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
+const TRANSACTION_VERBS: [&str; 8] = [
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+];
 
 /// Words that make a statement one which may write, wherever they stand outside of quotes.
 const WRITING_WORDS: [&str; 6] = ["insert", "update", "delete", "merge", "into", "create"];
 
 /// Words before a parenthesis that are no function's name.
 const NOT_CALLS: [&str; 43] = [
-    "select", "distinct", "from", "where", "and", "or", "not", "in", "exists", "any", "all", "some",
-    "as", "on", "using", "having", "by", "when", "then", "else", "case", "union", "intersect",
-    "except", "values", "over", "filter", "group", "within", "array", "row", "limit", "offset",
-    "between", "like", "ilike", "join", "lateral", "recursive", "materialized", "is", "sets", "with",
+    "select",
+    "distinct",
+    "from",
+    "where",
+    "and",
+    "or",
+    "not",
+    "in",
+    "exists",
+    "any",
+    "all",
+    "some",
+    "as",
+    "on",
+    "using",
+    "having",
+    "by",
+    "when",
+    "then",
+    "else",
+    "case",
+    "union",
+    "intersect",
+    "except",
+    "values",
+    "over",
+    "filter",
+    "group",
+    "within",
+    "array",
+    "row",
+    "limit",
+    "offset",
+    "between",
+    "like",
+    "ilike",
+    "join",
+    "lateral",
+    "recursive",
+    "materialized",
+    "is",
+    "sets",
+    "with",
 ];
 
 /// Functions that only compute or look something up. A statement with a call of any other one is
@@ -81,23 +140,58 @@ const COMPUTING: &str = " abs age array_agg array_append array_length array_posi
 
 /// Functions that act on the server, on files or on other databases: no rollback takes them back.
 const ACTING: [&str; 40] = [
-    "dblink", "dblink_connect", "dblink_exec", "dblink_send_query", "lo_creat", "lo_create",
-    "lo_export", "lo_from_bytea", "lo_import", "lo_put", "lo_truncate", "lo_unlink", "lowrite",
-    "pg_advisory_lock", "pg_advisory_lock_shared", "pg_backup_start", "pg_backup_stop",
-    "pg_cancel_backend", "pg_copy_logical_replication_slot", "pg_copy_physical_replication_slot",
-    "pg_create_logical_replication_slot", "pg_create_physical_replication_slot",
-    "pg_create_restore_point", "pg_drop_replication_slot", "pg_file_write",
-    "pg_logical_slot_get_changes", "pg_promote", "pg_reload_conf", "pg_replication_slot_advance",
-    "pg_rotate_logfile", "pg_stat_reset", "pg_stat_reset_shared", "pg_stat_statements_reset",
-    "pg_switch_wal", "pg_terminate_backend", "pg_try_advisory_lock",
-    "pg_try_advisory_lock_shared", "pg_wal_replay_pause", "pg_wal_replay_resume",
+    "dblink",
+    "dblink_connect",
+    "dblink_exec",
+    "dblink_send_query",
+    "lo_creat",
+    "lo_create",
+    "lo_export",
+    "lo_from_bytea",
+    "lo_import",
+    "lo_put",
+    "lo_truncate",
+    "lo_unlink",
+    "lowrite",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_backup_start",
+    "pg_backup_stop",
+    "pg_cancel_backend",
+    "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_create_physical_replication_slot",
+    "pg_create_restore_point",
+    "pg_drop_replication_slot",
+    "pg_file_write",
+    "pg_logical_slot_get_changes",
+    "pg_promote",
+    "pg_reload_conf",
+    "pg_replication_slot_advance",
+    "pg_rotate_logfile",
+    "pg_stat_reset",
+    "pg_stat_reset_shared",
+    "pg_stat_statements_reset",
+    "pg_switch_wal",
+    "pg_terminate_backend",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "pg_wal_replay_pause",
+    "pg_wal_replay_resume",
     "pg_logical_emit_message",
 ];
 
 /// Words that make a lasting mark on a session when a statement has them.
 const TRACES: [&str; 8] = [
-    "set_config", "temp", "temporary", "pg_advisory_lock", "pg_advisory_lock_shared",
-    "pg_try_advisory_lock", "pg_try_advisory_lock_shared", "dblink_connect",
+    "set_config",
+    "temp",
+    "temporary",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_lock_shared",
+    "dblink_connect",
 ];
 
 impl Facts {
@@ -105,13 +199,14 @@ impl Facts {
     #[must_use]
     pub fn of(sql: &str) -> Self {
         let tokens: Vec<Token<'_>> = Lexer { sql, at: 0 }.collect();
-        let mut words = tokens
-            .iter()
-            .skip_while(|token| token.text == "(")
-            .map(|token| match token.kind {
-                Kind::Word => token.text.to_ascii_lowercase(),
-                _ => String::new(),
-            });
+        let mut words =
+            tokens
+                .iter()
+                .skip_while(|token| token.text == "(")
+                .map(|token| match token.kind {
+                    Kind::Word => token.text.to_ascii_lowercase(),
+                    _ => String::new(),
+                });
         let verb = words.next().unwrap_or_default();
         let second = words.next().unwrap_or_default();
         drop(words);
@@ -142,7 +237,15 @@ impl Facts {
     pub fn sets_session(&self) -> bool {
         match self.verb.as_str() {
             "set" => !["local", "constraints", "transaction"].contains(&self.second.as_str()),
-            verb => ["reset", "discard", "listen", "unlisten", "prepare", "deallocate"].contains(&verb),
+            verb => [
+                "reset",
+                "discard",
+                "listen",
+                "unlisten",
+                "prepare",
+                "deallocate",
+            ]
+            .contains(&verb),
         }
     }
 
@@ -329,18 +432,29 @@ impl<'a> Iterator for Lexer<'a> {
                 Some(length) => (Kind::Literal, length),
                 None => {
                     let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
-                    let kind = if digits > 0 { Kind::Parameter } else { Kind::Symbol };
+                    let kind = if digits > 0 {
+                        Kind::Parameter
+                    } else {
+                        Kind::Symbol
+                    };
                     (kind, 1 + digits)
                 }
             },
             c if c.is_ascii_digit() => {
                 let number = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
-                (Kind::Literal, rest.find(|c| !number(c)).unwrap_or(rest.len()))
+                (
+                    Kind::Literal,
+                    rest.find(|c| !number(c)).unwrap_or(rest.len()),
+                )
             }
             c if is_name(c) => (Kind::Word, rest.find(|c| !is_name(c)).unwrap_or(rest.len())),
             c => (Kind::Symbol, c.len_utf8()),
         };
-        let token = Token { kind, text: &rest[..length], start: self.at };
+        let token = Token {
+            kind,
+            text: &rest[..length],
+            start: self.at,
+        };
         self.at += length;
         Some(token)
     }
@@ -442,7 +556,13 @@ mod tests {
             let facts = Facts::of(sql);
             assert!(facts.asks && !facts.plain, "{sql}: {facts:?}");
         }
-        for sql in ["insert into t values (1)", "do $$ begin end $$", "set x = 1", "", "1"] {
+        for sql in [
+            "insert into t values (1)",
+            "do $$ begin end $$",
+            "set x = 1",
+            "",
+            "1",
+        ] {
             let facts = Facts::of(sql);
             assert!(!facts.asks && !facts.plain, "{sql}: {facts:?}");
         }
@@ -457,20 +577,30 @@ mod tests {
             Facts::of("select pg_catalog.\"pg_terminate_backend\"(1)").acting_function,
             Some("pg_terminate_backend")
         );
-        assert_eq!(Facts::of("select pg_terminate_backend from t").acting_function, None);
+        assert_eq!(
+            Facts::of("select pg_terminate_backend from t").acting_function,
+            None
+        );
     }
 
     #[test]
     fn parameters_are_found_outside_of_quotes() {
         let sql = "select $1, '$2', \"$3\", $$ $4 $$, a$5, $12 -- $6";
-        let found: Vec<_> = Facts::of(sql).parameters.iter().map(|(_, number)| *number).collect();
+        let found: Vec<_> = Facts::of(sql)
+            .parameters
+            .iter()
+            .map(|(_, number)| *number)
+            .collect();
         assert_eq!(found, [1, 12]);
     }
 
     #[test]
     fn a_script_is_split_at_its_semicolons() {
         let script = "create table a (); -- x;\n;;\ninsert into a values (';') ;\n\n  select $$;$$";
-        let starts: Vec<&str> = statements(script).iter().map(|at| &script[*at..*at + 6]).collect();
+        let starts: Vec<&str> = statements(script)
+            .iter()
+            .map(|at| &script[*at..*at + 6])
+            .collect();
         assert_eq!(starts, ["create", "insert", "select"]);
     }
 
@@ -486,7 +616,10 @@ mod tests {
         let sql = "select * from a, b for no key update of a, b nowait limit 1";
         let facts = Facts::of(sql);
         let text = without_locking(sql, &facts);
-        assert_eq!(text.split_whitespace().collect::<Vec<_>>().join(" "), "select * from a, b limit 1");
+        assert_eq!(
+            text.split_whitespace().collect::<Vec<_>>().join(" "),
+            "select * from a, b limit 1"
+        );
         assert_eq!(text.len(), sql.len());
         assert!(facts.plain);
     }

@@ -82,8 +82,10 @@ pub fn only(mut rows: Vec<Dynamic>) -> Result<Dynamic> {
         0 => Err(Error::new("pg.no_rows", "the query returned no row")
             .hint("use `query` and look whether the array is empty, if that can be")),
         1 => Ok(rows.remove(0)),
-        _ => Err(Error::new("pg.many_rows", "the query returned more than one row")
-            .hint("add a condition or `limit 1`, or use `query`")),
+        _ => Err(
+            Error::new("pg.many_rows", "the query returned more than one row")
+                .hint("add a condition or `limit 1`, or use `query`"),
+        ),
     }
 }
 
@@ -93,8 +95,9 @@ pub fn only(mut rows: Vec<Dynamic>) -> Result<Dynamic> {
 /// `pg.bad_parameter` if the statement has some and none are given. Other counts are compared with
 /// what the server says.
 pub fn parameters(given: Option<Array>, facts: &Facts) -> Result<Vec<Dynamic>> {
-    let given: Vec<Dynamic> =
-        given.map(|array| array.into_iter().map(Dynamic::flatten).collect()).unwrap_or_default();
+    let given: Vec<Dynamic> = given
+        .map(|array| array.into_iter().map(Dynamic::flatten).collect())
+        .unwrap_or_default();
     match facts.parameters.iter().map(|(_, number)| *number).max() {
         Some(expected) if given.is_empty() => Err(wrong_count(expected, 0)),
         _ => Ok(given),
@@ -107,24 +110,43 @@ pub async fn with_nearest_table(error: Error, client: &PgClient, server: &Arc<Se
     if error.kind() != "pg.undefined_table" {
         return error;
     }
-    let Some(wanted) = error.message().split('"').nth(1).map(str::to_owned) else { return error };
-    let Ok(mut lease) = client.reader(server).await else { return error };
-    let sql: Arc<str> = "select case when pg_catalog.pg_table_is_visible(c.oid) then c.relname::text \
+    let Some(wanted) = error.message().split('"').nth(1).map(str::to_owned) else {
+        return error;
+    };
+    let Ok(mut lease) = client.reader(server).await else {
+        return error;
+    };
+    let sql: Arc<str> =
+        "select case when pg_catalog.pg_table_is_visible(c.oid) then c.relname::text \
          else n.nspname || '.' || c.relname end \
          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
          where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_(toast|temp)' \
          and n.nspname <> 'information_schema' limit 20000"
-        .into();
-    let Ok(answer) = session::run(&mut lease, &sql, &[], Want::Rows).await else { return error };
+            .into();
+    let Ok(answer) = session::run(&mut lease, &sql, &[], Want::Rows).await else {
+        return error;
+    };
     let names: Vec<String> = answer
         .rows
         .into_iter()
-        .filter_map(|row| Some(row.try_cast::<rhai::Map>()?.into_values().next()?.to_string()))
+        .filter_map(|row| {
+            Some(
+                row.try_cast::<rhai::Map>()?
+                    .into_values()
+                    .next()?
+                    .to_string(),
+            )
+        })
         .collect();
     let bare = wanted.rsplit('.').next().unwrap_or(&wanted);
     // The same name in a schema that is not searched is nearer than any similar name.
-    let elsewhere = names.iter().find(|name| name.rsplit('.').next() == Some(bare));
-    match elsewhere.map(String::as_str).or_else(|| closest(&wanted, names.iter().map(String::as_str))) {
+    let elsewhere = names
+        .iter()
+        .find(|name| name.rsplit('.').next() == Some(bare));
+    match elsewhere
+        .map(String::as_str)
+        .or_else(|| closest(&wanted, names.iter().map(String::as_str)))
+    {
         Some(nearest) => {
             let hint = format!("did you mean `{nearest}`?");
             error.detail("nearest", nearest).hint(hint)

@@ -113,7 +113,10 @@ impl Database {
                 return Err(error);
             }
             left -= 1;
-            cx.log(Level::Info, format!("the transaction is run again: {}", error.message()));
+            cx.log(
+                Level::Info,
+                format!("the transaction is run again: {}", error.message()),
+            );
         }
     }
 
@@ -139,13 +142,19 @@ impl Database {
                 return Err(error);
             }
             // The connection broke while it lay idle; nothing has been done on it yet.
-            state.lease.iter().for_each(|lease| lease.pool().forget_idle());
+            state
+                .lease
+                .iter()
+                .for_each(|lease| lease.pool().forget_idle());
             state.lease = None;
             let lease = client.for_transaction(&self.server, cx.dry_run()).await?;
             state.lease = Some(lease);
             state.raw(begin, &self.server).await?;
         }
-        Ok(Transaction { server: Arc::clone(&self.server), state: Arc::new(Mutex::new(state)) })
+        Ok(Transaction {
+            server: Arc::clone(&self.server),
+            state: Arc::new(Mutex::new(state)),
+        })
     }
 }
 
@@ -155,7 +164,8 @@ impl TransactionOptions {
         let mut text = "BEGIN".to_owned();
         if let Some(isolation) = &self.isolation {
             let isolation = isolation.replace('_', " ").to_uppercase();
-            if !["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"].contains(&isolation.as_str()) {
+            if !["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"].contains(&isolation.as_str())
+            {
                 return Err(Error::new(
                     "pg.bad_option",
                     format!("`{}` is no isolation level", isolation.to_lowercase()),
@@ -197,7 +207,10 @@ impl Transaction {
     /// ```
     #[primitive(read, needs = pg(self.server.resource))]
     async fn query(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<Array> {
-        Ok(self.run(cx, sql, params, Want::Rows, Right::Ask).await?.rows)
+        Ok(self
+            .run(cx, sql, params, Want::Rows, Right::Ask)
+            .await?
+            .rows)
     }
 
     /// The only row of a query, as a map. See `Database.one`.
@@ -211,7 +224,11 @@ impl Transaction {
     /// ```
     #[primitive(read, needs = pg(self.server.resource))]
     async fn one(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<Dynamic> {
-        only(self.run(cx, sql, params, Want::Rows, Right::Ask).await?.rows)
+        only(
+            self.run(cx, sql, params, Want::Rows, Right::Ask)
+                .await?
+                .rows,
+        )
     }
 
     /// The first column of the only row of a query. See `Database.value`.
@@ -225,7 +242,11 @@ impl Transaction {
     /// ```
     #[primitive(read, needs = pg(self.server.resource))]
     async fn value(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<Dynamic> {
-        only(self.run(cx, sql, params, Want::Value, Right::Ask).await?.rows)
+        only(
+            self.run(cx, sql, params, Want::Value, Right::Ask)
+                .await?
+                .rows,
+        )
     }
 
     /// Run a statement that changes something; the number of rows it changed.
@@ -239,7 +260,10 @@ impl Transaction {
     /// ```
     #[primitive(change, needs = pg(self.server.resource), undo = "throw before the closure returns")]
     async fn execute(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<u64> {
-        Ok(self.run(cx, sql, params, Want::Count, Right::Act).await?.affected)
+        Ok(self
+            .run(cx, sql, params, Want::Count, Right::Act)
+            .await?
+            .affected)
     }
 
     /// Run a statement that changes something; the rows of its RETURNING, as an array of maps.
@@ -261,7 +285,10 @@ impl Transaction {
         sql: String,
         params: Option<Array>,
     ) -> Result<Array> {
-        Ok(self.run(cx, sql, params, Want::Returned, Right::Act).await?.rows)
+        Ok(self
+            .run(cx, sql, params, Want::Returned, Right::Act)
+            .await?
+            .rows)
     }
 
     /// Run a part of the transaction that can fail alone: when the closure throws, what it did is
@@ -287,7 +314,9 @@ impl Transaction {
             state.usable()?;
             state.savepoints += 1;
             let name = format!("ccrun_{}", state.savepoints);
-            state.raw(&format!("SAVEPOINT {name}"), &self.server).await?;
+            state
+                .raw(&format!("SAVEPOINT {name}"), &self.server)
+                .await?;
             Ok(name)
         })?;
         // Given, and not only captured: the interpreter locks a captured `tx` while a method of it runs.
@@ -323,9 +352,18 @@ impl Transaction {
         let result = {
             let mut state = self.state.lock().await;
             state.usable()?;
-            let result = state.run(&sql, &facts, &parameters, want, right, &self.server).await;
+            let result = state
+                .run(&sql, &facts, &parameters, want, right, &self.server)
+                .await;
             if let Err(error) = &result {
-                state.failed = Some(error.message().lines().next().unwrap_or_default().to_owned());
+                state.failed = Some(
+                    error
+                        .message()
+                        .lines()
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                );
             }
             result
         };
@@ -366,8 +404,10 @@ impl Transaction {
 impl State {
     fn usable(&self) -> Result<()> {
         if self.lease.is_none() {
-            return Err(Error::new("pg.transaction_ended", "the transaction has ended")
-                .hint("use `tx` inside of its closure only, and the database outside of it"));
+            return Err(
+                Error::new("pg.transaction_ended", "the transaction has ended")
+                    .hint("use `tx` inside of its closure only, and the database outside of it"),
+            );
         }
         Ok(())
     }
@@ -391,12 +431,14 @@ impl State {
         // its savepoint gives the transaction its rights back.
         let fenced = right == Right::Ask && !facts.plain && !self.read_only;
         if fenced {
-            self.raw("SAVEPOINT ccrun_ask; SET TRANSACTION READ ONLY", server).await?;
+            self.raw("SAVEPOINT ccrun_ask; SET TRANSACTION READ ONLY", server)
+                .await?;
         }
         self.leaves_traces |= facts.leaves_traces;
-        let lease = self.lease.as_mut().ok_or_else(|| {
-            Error::new("pg.transaction_ended", "the transaction has ended")
-        })?;
+        let lease = self
+            .lease
+            .as_mut()
+            .ok_or_else(|| Error::new("pg.transaction_ended", "the transaction has ended"))?;
         let result = session::run(lease, &text, parameters, want).await;
         let answer = result.map_err(|failure| {
             if failure.sql().is_some_and(errors::is_unreadable_type) {
@@ -420,7 +462,9 @@ impl State {
     /// Run our own SQL by the simple protocol.
     async fn raw(&mut self, sql: &str, server: &Server) -> Result<()> {
         self.usable()?;
-        let Some(lease) = self.lease.as_mut() else { return Ok(()) };
+        let Some(lease) = self.lease.as_mut() else {
+            return Ok(());
+        };
         lease.begin();
         lease.discard = true;
         let mut failed = None;

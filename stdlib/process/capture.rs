@@ -19,7 +19,12 @@ impl Capture {
     #[must_use]
     pub fn new(limit: Size) -> Self {
         let half = usize::try_from(limit.bytes() / 2).unwrap_or(usize::MAX);
-        Self { head: Vec::new(), tail: VecDeque::new(), half, total: 0 }
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            half,
+            total: 0,
+        }
     }
 
     /// Take more.
@@ -73,7 +78,11 @@ impl Capture {
     #[must_use]
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         let text = self.text();
-        let said = text.lines().rev().filter(|line| !line.trim().is_empty()).take(count);
+        let said = text
+            .lines()
+            .rev()
+            .filter(|line| !line.trim().is_empty())
+            .take(count);
         let mut lines: Vec<String> = said.map(|line| line.chars().take(300).collect()).collect();
         lines.reverse();
         lines

@@ -1,5 +1,8 @@
 //! The client of processes: the one place where programs are started.
-#![allow(clippy::disallowed_methods, reason = "this is the client that processes come from")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the client that processes come from"
+)]
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -24,7 +27,9 @@ pub struct Processes {
 
 impl Client for Processes {
     async fn open(access: &Access) -> Result<Self> {
-        Ok(Self { read_only: access.read_only() })
+        Ok(Self {
+            read_only: access.read_only(),
+        })
     }
 }
 
@@ -53,17 +58,26 @@ impl Processes {
     /// `sh.no_script_file` where there is no room for it; `read_only` where nothing may change.
     pub fn script_file(&self, text: &str) -> Result<tempfile::TempPath> {
         if self.read_only {
-            return Err(Error::new("read_only", "refused to run a script: only reading is allowed here"));
+            return Err(Error::new(
+                "read_only",
+                "refused to run a script: only reading is allowed here",
+            ));
         }
         let make = || {
-            let mut file = tempfile::Builder::new().prefix("ccrun-").suffix(".sh").tempfile()?;
+            let mut file = tempfile::Builder::new()
+                .prefix("ccrun-")
+                .suffix(".sh")
+                .tempfile()?;
             file.write_all(text.as_bytes())?;
             Ok(file.into_temp_path())
         };
         make().map_err(|error: io::Error| {
             let folder = std::env::temp_dir();
-            Error::new("sh.no_script_file", format!("can't write the script into {}: {error}", folder.display()))
-                .hint("look at the space there (`df -h`), or set `TMPDIR` to another folder")
+            Error::new(
+                "sh.no_script_file",
+                format!("can't write the script into {}: {error}", folder.display()),
+            )
+            .hint("look at the space there (`df -h`), or set `TMPDIR` to another folder")
         })
     }
 
@@ -77,7 +91,10 @@ impl Processes {
         if self.read_only && launch.effect == Effect::Change {
             return Err(Error::new(
                 "read_only",
-                format!("refused to start `{}`: only reading is allowed here", command.program()),
+                format!(
+                    "refused to start `{}`: only reading is allowed here",
+                    command.program()
+                ),
             ));
         }
         let program = find(command.program(), launch.folder)?;
@@ -85,7 +102,11 @@ impl Processes {
         if !cwd.is_dir() {
             return Err(Error::new(
                 "sh.cwd_not_found",
-                format!("can't start `{}` in {}: there is no such directory", command.program(), cwd.display()),
+                format!(
+                    "can't start `{}` in {}: there is no such directory",
+                    command.program(),
+                    cwd.display()
+                ),
             )
             .hint("create it first (`fs::create_dir`), or correct `cwd`"));
         }
@@ -97,7 +118,11 @@ impl Processes {
             .current_dir(cwd)
             .env_clear()
             .envs(inherited())
-            .stdin(if launch.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(if launch.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             // Its children are ended with it.
             .process_group(0)
             .kill_on_drop(true);
@@ -110,7 +135,9 @@ impl Processes {
         let failed = |error: io::Error| not_started(&program, &error);
         let merged = if launch.merge {
             let (reader, writer) = io::pipe().map_err(failed)?;
-            process.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+            process
+                .stdout(writer.try_clone().map_err(failed)?)
+                .stderr(writer);
             Some(pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?)
         } else {
             process.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -159,8 +186,11 @@ fn find(program: &str, folder: &Path) -> Result<PathBuf> {
     if program.contains('/') {
         let path = resolve(program, folder, true).map_err(|why| Error::new("sh.not_found", why))?;
         if !path.is_file() {
-            return Err(Error::new("sh.not_found", format!("there is no program {}", path.display()))
-                .hint("correct the path, or give only the name to look it up in `PATH`"));
+            return Err(Error::new(
+                "sh.not_found",
+                format!("there is no program {}", path.display()),
+            )
+            .hint("correct the path, or give only the name to look it up in `PATH`"));
         }
         return Ok(path);
     }
@@ -170,7 +200,11 @@ fn find(program: &str, folder: &Path) -> Result<PathBuf> {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => "install it, or give its path; ccrun's own `PATH` is what counts".to_owned(),
         };
-        Error::new("sh.not_found", format!("there is no program `{program}` in PATH")).hint(hint)
+        Error::new(
+            "sh.not_found",
+            format!("there is no program `{program}` in PATH"),
+        )
+        .hint(hint)
     })
 }
 
@@ -180,13 +214,18 @@ pub fn program_in_path(name: &str) -> Option<PathBuf> {
     if name.is_empty() || name.contains(['/', '\0']) {
         return None;
     }
-    folders().into_iter().map(|folder| folder.join(name)).find(|path| is_program(path))
+    folders()
+        .into_iter()
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path))
 }
 
 /// The folders of `PATH`. One that is not absolute (`.`) would mean something else in every folder.
 fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect()
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .collect()
 }
 
 fn is_program(path: &Path) -> bool {

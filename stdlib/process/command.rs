@@ -21,7 +21,10 @@ impl CommandLine {
     /// A command that ccrun itself makes.
     #[must_use]
     pub fn new(words: Vec<String>) -> Self {
-        Self { words, secret: None }
+        Self {
+            words,
+            secret: None,
+        }
     }
 
     /// The same with what a script adds.
@@ -36,7 +39,10 @@ impl CommandLine {
                 continue;
             }
             let text = word(argument).map_err(|mismatch| {
-                Error::new("argument.type", format!("an argument of `{}`: {mismatch}", self.program()))
+                Error::new(
+                    "argument.type",
+                    format!("an argument of `{}`: {mismatch}", self.program()),
+                )
             })?;
             self.words.push(text);
         }
@@ -64,7 +70,8 @@ impl CommandLine {
             return program.to_owned();
         }
         let folder = folder_of_run().unwrap_or_else(|_| "/".into());
-        resolve(program, &folder, true).map_or_else(|_| program.to_owned(), |p| p.display().to_string())
+        resolve(program, &folder, true)
+            .map_or_else(|_| program.to_owned(), |p| p.display().to_string())
     }
 
     /// Refuse arguments that would show a secret to everyone on the machine, by the process list.
@@ -126,7 +133,9 @@ impl FromArg for CommandLine {
             words.push(word(item).map_err(|m| m.inside(format!("[{index}]")))?);
         }
         match words.first() {
-            None => Err(Mismatch::Value("a command has at least its program: [\"program\"]".into())),
+            None => Err(Mismatch::Value(
+                "a command has at least its program: [\"program\"]".into(),
+            )),
             Some(program) if program.is_empty() && secret != Some(0) => {
                 Err(Mismatch::Value("the name of the program is empty".into()))
             }
@@ -145,7 +154,12 @@ pub fn word(value: Dynamic) -> Result<String, Mismatch> {
     }
     let text = if value.is_string() {
         String::from_arg(value)?
-    } else if value.is_int() || value.is_bool() || value.is_float() || value.is_decimal() || value.is_char() {
+    } else if value.is_int()
+        || value.is_bool()
+        || value.is_float()
+        || value.is_decimal()
+        || value.is_char()
+    {
         value.to_string()
     } else if let Some(size) = value.read_lock::<Size>() {
         size.bytes().to_string()
@@ -155,7 +169,9 @@ pub fn word(value: Dynamic) -> Result<String, Mismatch> {
         return Err(Mismatch::of::<String>(&value));
     };
     match text.contains('\0') {
-        true => Err(Mismatch::Value("an argument has no NUL character in it".into())),
+        true => Err(Mismatch::Value(
+            "an argument has no NUL character in it".into(),
+        )),
         false => Ok(text),
     }
 }

@@ -15,8 +15,21 @@ pub struct Environment {
 /// What a program inherits. Not everything: the environment of a service or a CI job is full of
 /// secrets that are none of its business.
 const INHERITED: [&str; 15] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR",
-    "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 ];
 
 /// Whether a program inherits the variable of this name.
@@ -36,7 +49,10 @@ impl Environment {
     /// The names, for a preview.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
-        self.variables.iter().map(|(name, _)| name.as_str()).collect()
+        self.variables
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 }
 
@@ -49,14 +65,18 @@ impl FromArg for Environment {
         let mut variables = Vec::new();
         for (name, value) in Map::from_arg(value)? {
             if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(Mismatch::Value(format!("{name:?} can't be the name of a variable")));
+                return Err(Mismatch::Value(format!(
+                    "{name:?} can't be the name of a variable"
+                )));
             }
             let value = if value.is_unit() {
                 None
             } else if value.is::<Secret>() {
                 Some(MaybeSecret::from_arg(value)?)
             } else {
-                Some(MaybeSecret::Plain(word(value).map_err(|m| m.inside(name.to_string()))?))
+                Some(MaybeSecret::Plain(
+                    word(value).map_err(|m| m.inside(name.to_string()))?,
+                ))
             };
             variables.push((name.to_string(), value));
         }

@@ -28,7 +28,10 @@ impl Finished {
     pub fn code(&self) -> i64 {
         match self.status {
             Some(status) => i64::from(
-                status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1),
+                status
+                    .code()
+                    .or_else(|| status.signal().map(|signal| 128 + signal))
+                    .unwrap_or(-1),
             ),
             None => -1,
         }
@@ -53,21 +56,28 @@ impl Finished {
                 format!("was killed by {signal}"),
                 "perhaps the memory ran out: `dmesg | grep -i 'killed process'`",
             ),
-            (Some(signal), _) => (format!("was killed by {signal}"), "somebody or something ended it"),
+            (Some(signal), _) => (
+                format!("was killed by {signal}"),
+                "somebody or something ended it",
+            ),
             (None, 127) => (
                 "exited with status 127".to_owned(),
                 "a shell says so when it finds no program of that name",
             ),
-            (None, 126) => {
-                ("exited with status 126".to_owned(), "a shell says so when a file is not executable")
-            }
+            (None, 126) => (
+                "exited with status 126".to_owned(),
+                "a shell says so when a file is not executable",
+            ),
             (None, code) => (
                 format!("exited with status {code}"),
                 "its output says why; `check: false` returns the status instead of failing",
             ),
         };
         let message = format!("`{shown}` {how} after {}", self.elapsed());
-        Err(self.explain("sh.failed", &message).hint(hint).code(self.code().to_string()))
+        Err(self
+            .explain("sh.failed", &message)
+            .hint(hint)
+            .code(self.code().to_string()))
     }
 
     /// How long it ran, to the millisecond.

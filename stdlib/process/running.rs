@@ -70,7 +70,14 @@ impl Running {
                 drop(pipe.write_all(content.bytes()).await);
             }))
         });
-        Self { group: Group::new(child), started, stdout, stderr, readers: Vec::new(), writer }
+        Self {
+            group: Group::new(child),
+            started,
+            stdout,
+            stderr,
+            readers: Vec::new(),
+            writer,
+        }
     }
 
     /// Standard output, to be read by the caller.
@@ -84,7 +91,10 @@ impl Running {
         for stream in [self.stdout.take(), self.stderr.take()] {
             let captured = Arc::new(Mutex::new(Capture::new(limit)));
             let into = Arc::clone(&captured);
-            let echo = echo.then(|| Echo { cx: cx.clone(), line: Vec::new() });
+            let echo = echo.then(|| Echo {
+                cx: cx.clone(),
+                line: Vec::new(),
+            });
             let task = Task(tokio::spawn(async move {
                 if let Some(stream) = stream {
                     read(stream, &into, echo).await;
@@ -220,8 +230,15 @@ struct Group {
 
 impl Group {
     fn new(child: Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Self { child: Some(child), id, runtime: tokio::runtime::Handle::current() }
+        let id = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        Self {
+            child: Some(child),
+            id,
+            runtime: tokio::runtime::Handle::current(),
+        }
     }
 
     async fn wait(&mut self) -> std::io::Result<ExitStatus> {

@@ -1,3 +1,3 @@
-//! Secrets.
+//! Secrets: where they come from, and what scripts can do with them.
 
 pub mod source;

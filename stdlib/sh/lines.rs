@@ -95,9 +95,28 @@ fn read_lines(
 
 impl LinesOptions {
     fn into_run(self) -> RunOptions {
-        let Self { cwd, env, stdin, timeout, check, merge, .. } = self;
+        let Self {
+            cwd,
+            env,
+            stdin,
+            timeout,
+            check,
+            merge,
+            ..
+        } = self;
         let max_output = Size::from_bytes(64 << 10);
-        RunOptions { cwd, env, stdin, timeout, check, merge, max_output, trim: true, binary: false, echo: false }
+        RunOptions {
+            cwd,
+            env,
+            stdin,
+            timeout,
+            check,
+            merge,
+            max_output,
+            trim: true,
+            binary: false,
+            echo: false,
+        }
     }
 }
 
@@ -127,9 +146,14 @@ fn follow(
         })?;
         let stdout = running.take_stdout();
         running.capture(cx, options.max_output, false);
-        Ok(Followed { running, stdout: stdout.map(BufReader::new) })
+        Ok(Followed {
+            running,
+            stdout: stdout.map(BufReader::new),
+        })
     })?;
-    let until = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout.to_std()));
+    let until = options
+        .timeout
+        .and_then(|timeout| Instant::now().checked_add(timeout.to_std()));
     let mut count = 0;
     while let Some(line) = cx.block_on(running.next(most, until, count + 1, &shown))? {
         count += 1;
@@ -163,22 +187,29 @@ impl Followed {
         number: u64,
         shown: &str,
     ) -> Result<Option<String>> {
-        let Some(stdout) = &mut self.stdout else { return Ok(None) };
+        let Some(stdout) = &mut self.stdout else {
+            return Ok(None);
+        };
         // A program that writes without end is never waited for: then nobody else looks whether the
         // time is over, or the run cancelled.
-        if number % 256 == 0 {
+        if number.is_multiple_of(256) {
             tokio::task::yield_now().await;
         }
         let next = line(stdout, most, number);
-        let Some(until) = until else { return next.await };
+        let Some(until) = until else {
+            return next.await;
+        };
         if Instant::now() < until
             && let Ok(line) = tokio::time::timeout_at(until.into(), next).await
         {
             return line;
         }
-        Err(Error::new("sh.timeout", format!("`{shown}` did not end within its timeout"))
-            .retryable()
-            .hint("it was ended; give it a longer `timeout`, or return `false` when enough was read"))
+        Err(Error::new(
+            "sh.timeout",
+            format!("`{shown}` did not end within its timeout"),
+        )
+        .retryable()
+        .hint("it was ended; give it a longer `timeout`, or return `false` when enough was read"))
     }
 }
 
@@ -200,8 +231,11 @@ async fn line(
         }
     }
     if line.len() as u64 > most.bytes() {
-        return Err(Error::new("sh.line_too_long", format!("line {number} is longer than {most}"))
-            .hint("raise `max_line`, if the program writes lines at all"));
+        return Err(Error::new(
+            "sh.line_too_long",
+            format!("line {number} is longer than {most}"),
+        )
+        .hint("raise `max_line`, if the program writes lines at all"));
     }
     Ok(Some(String::from_utf8_lossy(&line).into_owned()))
 }

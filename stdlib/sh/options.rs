@@ -32,7 +32,7 @@ pub struct RunOptions {
     /// Leave out the newlines at the end of the output, as `$(…)` does in a shell.
     #[option(default = "true")]
     pub(super) trim: bool,
-    /// Give `stdout` as a blob, as it is.
+    /// Give `stdout` as a blob, as it is: at most a million bytes.
     #[option(default = "false")]
     pub(super) binary: bool,
     /// Tell each line to the operator while the program runs.
@@ -41,7 +41,10 @@ pub struct RunOptions {
 }
 
 /// More than this is not kept of a stream: a script's string holds no more.
-const MOST_OUTPUT: Size = Size::from_bytes(32 << 20);
+const MOST_OUTPUT: Size = Size::from_bytes(31 << 20);
+
+/// More than this a script's blob does not hold.
+const MOST_BINARY: u64 = 1_000_000;
 
 impl RunOptions {
     /// Run a command to its end.
@@ -60,7 +63,9 @@ impl RunOptions {
         })?;
         running.capture(cx, self.max_output.min(MOST_OUTPUT), self.echo);
         let shown = shown(command);
-        let finished = running.finish(self.timeout.map(Duration::to_std), &shown).await?;
+        let finished = running
+            .finish(self.timeout.map(Duration::to_std), &shown)
+            .await?;
         if self.check {
             finished.check(&shown)?;
         }
@@ -70,12 +75,15 @@ impl RunOptions {
     /// The map that scripts get.
     fn output(&self, finished: &Finished) -> Result<Map> {
         let stdout = match self.binary {
-            true if finished.stdout.left_out() > 0 => {
+            true if finished.stdout.left_out() > 0 || finished.stdout.total() > MOST_BINARY => {
                 return Err(Error::new(
                     "sh.output_too_large",
-                    format!("the output has {}", Size::from_bytes(finished.stdout.total())),
+                    format!(
+                        "the output has {}",
+                        Size::from_bytes(finished.stdout.total())
+                    ),
                 )
-                .hint("raise `max_output`, or let the program write into a file"));
+                .hint("let the program write into a file, and read that in parts"));
             }
             true => Dynamic::from_blob(finished.stdout.bytes()),
             false => self.text(&finished.stdout).into(),
@@ -84,7 +92,10 @@ impl RunOptions {
         Ok(Map::from_iter([
             ("status".into(), Dynamic::from(finished.code())),
             ("success".into(), (finished.code() == 0).into()),
-            ("signal".into(), finished.signal().map_or(Dynamic::UNIT, Dynamic::from)),
+            (
+                "signal".into(),
+                finished.signal().map_or(Dynamic::UNIT, Dynamic::from),
+            ),
             ("stdout".into(), stdout),
             ("stderr".into(), self.text(&finished.stderr).into()),
             ("elapsed".into(), Dynamic::from(finished.elapsed())),
@@ -110,7 +121,11 @@ impl RunOptions {
         }
         if let Some(stdin) = &self.stdin {
             let size = Size::from_bytes(stdin.bytes().len() as u64);
-            let what = if stdin.is_secret() { "a secret".to_owned() } else { size.to_string() };
+            let what = if stdin.is_secret() {
+                "a secret".to_owned()
+            } else {
+                size.to_string()
+            };
             summary.push_str(&format!(", {what} on standard input"));
         }
         Ok(Preview::new(summary))

@@ -68,7 +68,8 @@ async fn read(cx: &Cx, command: CommandLine, options: RunOptions) -> Result<Map>
 /// ```
 #[primitive(read, needs = sh(name))]
 async fn which(cx: &Cx, name: String) -> Result<Option<String>> {
-    cx.blocking(move || Ok(program_in_path(&name).map(|path| path.display().to_string()))).await
+    cx.blocking(move || Ok(program_in_path(&name).map(|path| path.display().to_string())))
+        .await
 }
 
 /// Words as a shell reads them back: what to put into a text for `sh::script`.
@@ -91,7 +92,10 @@ fn quote(words: Dynamic) -> Result<String> {
         .into_iter()
         .map(|item| match process::word(item) {
             Ok(text) => Ok(process::quote(&text)),
-            Err(mismatch) => Err(Error::new("argument.type", format!("`words` of sh::quote: {mismatch}"))),
+            Err(mismatch) => Err(Error::new(
+                "argument.type",
+                format!("`words` of sh::quote: {mismatch}"),
+            )),
         })
         .collect();
     Ok(quoted?.join(" "))

@@ -78,7 +78,7 @@ async fn script(cx: &Cx, text: String, options: ScriptOptions) -> Result<Map> {
     options.into_run().run(cx, &command, Effect::Change).await
 }
 
-async fn script_preview(cx: &Cx, text: &String, options: &ScriptOptions) -> Result<Preview> {
+async fn script_preview(cx: &Cx, text: &str, options: &ScriptOptions) -> Result<Preview> {
     let command = options.command("SCRIPT")?;
     let preview = options.clone().into_run().preview(cx, &command)?;
     let shown: String = text.lines().map(|line| format!("    {line}\n")).collect();
@@ -90,8 +90,14 @@ impl ScriptOptions {
     fn command(&self, file: &str) -> Result<CommandLine> {
         let Some((shell, strict)) = SHELLS.iter().find(|(name, _)| *name == self.shell) else {
             let known: Vec<&str> = SHELLS.iter().map(|(name, _)| *name).collect();
-            return Err(Error::new("sh.unknown_shell", format!("`{}` is not a shell that is known here", self.shell))
-                .hint(format!("there are {}; run anything else with `sh::run`", known.join(", "))));
+            return Err(Error::new(
+                "sh.unknown_shell",
+                format!("`{}` is not a shell that is known here", self.shell),
+            )
+            .hint(format!(
+                "there are {}; run anything else with `sh::run`",
+                known.join(", ")
+            )));
         };
         let mut words = vec![(*shell).to_owned()];
         words.extend(strict.iter().map(|word| (*word).to_owned()));
@@ -100,7 +106,29 @@ impl ScriptOptions {
     }
 
     fn into_run(self) -> RunOptions {
-        let Self { cwd, env, stdin, timeout, check, merge, max_output, trim, echo, .. } = self;
-        RunOptions { cwd, env, stdin, timeout, check, merge, max_output, trim, echo, binary: false }
+        let Self {
+            cwd,
+            env,
+            stdin,
+            timeout,
+            check,
+            merge,
+            max_output,
+            trim,
+            echo,
+            ..
+        } = self;
+        RunOptions {
+            cwd,
+            env,
+            stdin,
+            timeout,
+            check,
+            merge,
+            max_output,
+            trim,
+            echo,
+            binary: false,
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use ccrun_kernel::{Access, Client, Error, Result};
 use rustix::fs::{StatVfs, StatVfsMountFlags};
 use sysinfo::{
-    CpuRefreshKind, Disks, LoadAvg, MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind,
-    System, UpdateKind,
+    CpuRefreshKind, Disks, LoadAvg, MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate,
+    RefreshKind, System, UpdateKind,
 };
 
 /// What the system tells about itself.
@@ -45,14 +45,20 @@ pub struct Usage {
 }
 
 fn unavailable(what: &str, error: impl std::fmt::Display) -> Error {
-    Error::new("sys.unavailable", format!("the system does not tell its {what}: {error}"))
-        .hint("in a container, `/proc` and `/sys` may be hidden")
+    Error::new(
+        "sys.unavailable",
+        format!("the system does not tell its {what}: {error}"),
+    )
+    .hint("in a container, `/proc` and `/sys` may be hidden")
 }
 
 impl Machine {
     /// The name of the host.
     pub fn hostname(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// The effective user's number.
@@ -64,7 +70,11 @@ impl Machine {
     pub fn kernel(&self) -> (String, String, String) {
         let uname = rustix::system::uname();
         let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-        (text(uname.sysname()), text(uname.release()), text(uname.machine()))
+        (
+            text(uname.sysname()),
+            text(uname.release()),
+            text(uname.machine()),
+        )
     }
 
     /// The name and version of the distribution.
@@ -113,7 +123,8 @@ impl Machine {
 
     /// The file systems on disks.
     pub fn mounts(&self) -> Result<Vec<Mount>> {
-        let disks = Disks::new_with_refreshed_list().map_err(|error| unavailable("disks", error))?;
+        let disks =
+            Disks::new_with_refreshed_list().map_err(|error| unavailable("disks", error))?;
         let mounts = disks.iter().map(|disk| Mount {
             device: disk.name().to_string_lossy().into_owned(),
             file_system: disk.file_system().to_string_lossy().into_owned(),
@@ -124,14 +135,23 @@ impl Machine {
 
     /// How full the file system of a path is.
     pub fn usage(&self, path: &Path) -> Result<Usage> {
-        let StatVfs { f_frsize, f_blocks, f_bfree, f_bavail, f_files, f_favail, f_flag, .. } =
-            rustix::fs::statvfs(path).map_err(|error| match error {
-                rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
-                    Error::new("sys.not_found", format!("{} does not exist", path.display()))
-                        .hint("give a path that exists; `sys::disks()` lists what is mounted")
-                }
-                error => unavailable(&format!("disk usage at {}", path.display()), error),
-            })?;
+        let StatVfs {
+            f_frsize,
+            f_blocks,
+            f_bfree,
+            f_bavail,
+            f_files,
+            f_favail,
+            f_flag,
+            ..
+        } = rustix::fs::statvfs(path).map_err(|error| match error {
+            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Error::new(
+                "sys.not_found",
+                format!("{} does not exist", path.display()),
+            )
+            .hint("give a path that exists; `sys::disks()` lists what is mounted"),
+            error => unavailable(&format!("disk usage at {}", path.display()), error),
+        })?;
         Ok(Usage {
             total: f_blocks.saturating_mul(f_frsize),
             free: f_bfree.saturating_mul(f_frsize),

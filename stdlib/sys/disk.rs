@@ -29,7 +29,9 @@ async fn disks(cx: &Cx) -> Result<Vec<Map>> {
         let mut mounts = machine.mounts()?;
         mounts.sort_by(|a, b| a.path.cmp(&b.path));
         mounts.dedup_by(|a, b| a.path == b.path);
-        let maps = mounts.iter().filter_map(|mount| usage(&machine, &mount.path, Some(mount)).ok());
+        let maps = mounts
+            .iter()
+            .filter_map(|mount| usage(&machine, &mount.path, Some(mount)).ok());
         Ok(maps.collect())
     })
     .await
@@ -56,8 +58,10 @@ async fn disk(cx: &Cx, path: FilePath) -> Result<Map> {
     cx.blocking(move || {
         let mounts = machine.mounts().unwrap_or_default();
         let holds = |mount: &&Mount| path.starts_with(&mount.path);
-        let nearest =
-            mounts.iter().filter(holds).max_by_key(|mount| mount.path.components().count());
+        let nearest = mounts
+            .iter()
+            .filter(holds)
+            .max_by_key(|mount| mount.path.components().count());
         usage(&machine, &path, nearest)
     })
     .await
@@ -79,10 +83,16 @@ fn usage(machine: &Machine, path: &Path, mount: Option<&Mount>) -> Result<Map> {
         ("used".into(), size(used)),
         ("free".into(), size(usage.free)),
         ("available".into(), size(usage.available)),
-        ("used_percent".into(), Dynamic::from(percent(used, used.saturating_add(usage.available)))),
+        (
+            "used_percent".into(),
+            Dynamic::from(percent(used, used.saturating_add(usage.available))),
+        ),
         ("inodes".into(), count(usage.inodes)),
         ("inodes_free".into(), count(usage.inodes_free)),
-        ("inodes_used_percent".into(), Dynamic::from(percent(inodes_used, usage.inodes))),
+        (
+            "inodes_used_percent".into(),
+            Dynamic::from(percent(inodes_used, usage.inodes)),
+        ),
         ("read_only".into(), usage.read_only.into()),
     ]))
 }

@@ -41,7 +41,9 @@ async fn user(cx: &Cx) -> Result<String> {
 /// The name of a user (passwd(5)).
 pub fn name_of(files: &Files, id: u32) -> String {
     let limit = Size::from_bytes(4 << 20);
-    let bytes = files.read(&Work::default(), Path::new("/etc/passwd"), limit).unwrap_or_default();
+    let bytes = files
+        .read(&Work::default(), Path::new("/etc/passwd"), limit)
+        .unwrap_or_default();
     let number = id.to_string();
     String::from_utf8_lossy(&bytes)
         .lines()
@@ -72,7 +74,10 @@ async fn os(cx: &Cx) -> Result<Map> {
         let (name, version) = machine.distribution();
         Ok(Map::from_iter([
             ("name".into(), name.into()),
-            ("version".into(), version.map_or(Dynamic::UNIT, Dynamic::from)),
+            (
+                "version".into(),
+                version.map_or(Dynamic::UNIT, Dynamic::from),
+            ),
             ("kernel".into(), kernel.into()),
             ("release".into(), release.into()),
             ("arch".into(), arch.into()),
@@ -95,7 +100,9 @@ async fn uptime(cx: &Cx) -> Result<Duration> {
     let machine = cx.client::<Machine>().await?;
     cx.blocking(move || {
         let seconds = machine.uptime()?;
-        Ok(Duration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
+        Ok(Duration::from_secs(
+            i64::try_from(seconds).unwrap_or(i64::MAX),
+        ))
     })
     .await
 }
@@ -116,7 +123,12 @@ async fn cpu(cx: &Cx) -> Result<Map> {
     cx.blocking(move || {
         let system = machine.processors()?;
         let count = |n: usize| Dynamic::from(i64::try_from(n).unwrap_or(i64::MAX));
-        let model = system.cpus().first().map_or("", |cpu| cpu.brand()).trim().to_owned();
+        let model = system
+            .cpus()
+            .first()
+            .map_or("", |cpu| cpu.brand())
+            .trim()
+            .to_owned();
         Ok(Map::from_iter([
             ("count".into(), count(usable(&system))),
             ("cores".into(), machine.cores().map_or(Dynamic::UNIT, count)),
@@ -128,7 +140,8 @@ async fn cpu(cx: &Cx) -> Result<Map> {
 
 /// What this process may use: less than there are, in a container with a limit.
 fn usable(system: &sysinfo::System) -> usize {
-    std::thread::available_parallelism().map_or_else(|_| system.cpus().len(), std::num::NonZero::get)
+    std::thread::available_parallelism()
+        .map_or_else(|_| system.cpus().len(), std::num::NonZero::get)
 }
 
 /// The load: how many processes ran or waited on average over the last 1, 5 and 15 minutes. A map with
@@ -180,7 +193,9 @@ async fn memory(cx: &Cx) -> Result<Map> {
         let total = system.total_memory();
         let used = total.saturating_sub(system.available_memory());
         // Without a limit, the group has all of it.
-        let limits = system.cgroup_limits().filter(|limits| limits.total_memory < total);
+        let limits = system
+            .cgroup_limits()
+            .filter(|limits| limits.total_memory < total);
         Ok(Map::from_iter([
             ("total".into(), size(total)),
             ("used".into(), size(used)),
@@ -189,8 +204,18 @@ async fn memory(cx: &Cx) -> Result<Map> {
             ("swap_total".into(), size(system.total_swap())),
             ("swap_used".into(), size(system.used_swap())),
             ("used_percent".into(), Dynamic::from(percent(used, total))),
-            ("limit".into(), limits.as_ref().map_or(Dynamic::UNIT, |l| size(l.total_memory))),
-            ("limit_free".into(), limits.as_ref().map_or(Dynamic::UNIT, |l| size(l.free_memory))),
+            (
+                "limit".into(),
+                limits
+                    .as_ref()
+                    .map_or(Dynamic::UNIT, |l| size(l.total_memory)),
+            ),
+            (
+                "limit_free".into(),
+                limits
+                    .as_ref()
+                    .map_or(Dynamic::UNIT, |l| size(l.free_memory)),
+            ),
         ]))
     })
     .await

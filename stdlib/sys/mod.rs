@@ -15,17 +15,20 @@ use ccrun_kernel::{Namespace, primitives};
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("sys", "The machine that ccrun runs on: processors, memory, disks, load.")
-        .primitives(primitives![
-            machine::hostname,
-            machine::user,
-            machine::os,
-            machine::uptime,
-            machine::cpu,
-            machine::load,
-            machine::memory,
-            disk::disks,
-            disk::disk,
-            processes::processes,
-        ])
+    Namespace::new(
+        "sys",
+        "The machine that ccrun runs on: processors, memory, disks, load.",
+    )
+    .primitives(primitives![
+        machine::hostname,
+        machine::user,
+        machine::os,
+        machine::uptime,
+        machine::cpu,
+        machine::load,
+        machine::memory,
+        disk::disks,
+        disk::disk,
+        processes::processes,
+    ])
 }

@@ -42,8 +42,10 @@ async fn processes(cx: &Cx, options: ProcessesOptions) -> Result<Vec<Map>> {
         "memory" => true,
         "cpu" => false,
         other => {
-            return Err(Error::new("argument.type", format!("`sort` can't be {other:?}"))
-                .hint("sort by \"memory\" or by \"cpu\""));
+            return Err(
+                Error::new("argument.type", format!("`sort` can't be {other:?}"))
+                    .hint("sort by \"memory\" or by \"cpu\""),
+            );
         }
     };
     let machine = cx.client::<Machine>().await?;
@@ -56,11 +58,18 @@ async fn processes(cx: &Cx, options: ProcessesOptions) -> Result<Vec<Map>> {
             .values()
             .filter(|process| {
                 let name = process.name().to_string_lossy();
-                options.name.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
+                options
+                    .name
+                    .as_ref()
+                    .is_none_or(|wanted| name.contains(wanted.as_str()))
             })
             .collect();
         found.sort_by_key(|process| {
-            let used = if by_memory { process.memory() } else { process.accumulated_cpu_time() };
+            let used = if by_memory {
+                process.memory()
+            } else {
+                process.accumulated_cpu_time()
+            };
             (std::cmp::Reverse(used), process.pid())
         });
         found.truncate(options.limit);
@@ -68,16 +77,34 @@ async fn processes(cx: &Cx, options: ProcessesOptions) -> Result<Vec<Map>> {
             .into_iter()
             .map(|process| {
                 let user = process.user_id().map(|id| **id).map(|id| {
-                    names.entry(id).or_insert_with(|| name_of(&files, id)).clone()
+                    names
+                        .entry(id)
+                        .or_insert_with(|| name_of(&files, id))
+                        .clone()
                 });
                 let millis = i64::try_from(process.accumulated_cpu_time()).unwrap_or(i64::MAX);
                 let seconds = i64::try_from(process.run_time()).unwrap_or(i64::MAX);
                 Map::from_iter([
-                    ("pid".into(), Dynamic::from(i64::from(process.pid().as_u32()))),
-                    ("name".into(), process.name().to_string_lossy().into_owned().into()),
-                    ("memory".into(), Dynamic::from(Size::from_bytes(process.memory()))),
-                    ("cpu_time".into(), Dynamic::from(Duration::from_millis(millis))),
-                    ("elapsed".into(), Dynamic::from(Duration::from_secs(seconds))),
+                    (
+                        "pid".into(),
+                        Dynamic::from(i64::from(process.pid().as_u32())),
+                    ),
+                    (
+                        "name".into(),
+                        process.name().to_string_lossy().into_owned().into(),
+                    ),
+                    (
+                        "memory".into(),
+                        Dynamic::from(Size::from_bytes(process.memory())),
+                    ),
+                    (
+                        "cpu_time".into(),
+                        Dynamic::from(Duration::from_millis(millis)),
+                    ),
+                    (
+                        "elapsed".into(),
+                        Dynamic::from(Duration::from_secs(seconds)),
+                    ),
                     ("user".into(), user.map_or(Dynamic::UNIT, Dynamic::from)),
                 ])
             })

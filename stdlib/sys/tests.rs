@@ -6,7 +6,12 @@ use super::namespace;
 #[test]
 fn every_example_runs_also_in_a_dry_run() {
     for primitive in Registry::new(vec![namespace()]).primitives() {
-        for example in primitive.doc.examples.iter().filter(|_| primitive.namespace == "sys") {
+        for example in primitive
+            .doc
+            .examples
+            .iter()
+            .filter(|_| primitive.namespace == "sys")
+        {
             if let Err(error) = eval(vec![namespace()], &example.code) {
                 panic!("{}: {error:?}", primitive.path());
             }
@@ -29,15 +34,27 @@ fn what_the_kernel_says_is_what_scripts_get() {
         assert(own.len() >= 1);
         assert(sys::processes(#{ limit: 2 }).len() <= 2);
         assert(sys::processes(#{ name: "no such process" }).len() == 0);
-        [m.total.bytes(), sys::hostname()]
+        [m.total.bytes, sys::hostname()]
     "#;
-    let found = eval(vec![namespace()], script).unwrap().into_array().unwrap();
-    #[allow(clippy::disallowed_methods, reason = "compared with the system's own words")]
+    let found = eval(vec![namespace()], script)
+        .unwrap()
+        .into_array()
+        .unwrap();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "compared with the system's own words"
+    )]
     let (meminfo, hostname) = (
         std::fs::read_to_string("/proc/meminfo").unwrap(),
         std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
     );
-    let total = meminfo.split_whitespace().nth(1).unwrap().parse::<i64>().unwrap() * 1024;
+    let total = meminfo
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<i64>()
+        .unwrap()
+        * 1024;
     assert_eq!(found[0].as_int().unwrap(), total);
     assert_eq!(found[1].clone().into_string().unwrap(), hostname.trim());
 }
@@ -49,6 +66,10 @@ fn wrong_paths_and_options_are_named() {
         (r#"sys::processes(#{ sort: "name" })"#, "argument.type"),
         (r#"sys::processes(#{ limits: 3 })"#, "argument.unknown_key"),
     ] {
-        assert_eq!(eval(vec![namespace()], script).unwrap_err().kind(), kind, "{script}");
+        assert_eq!(
+            eval(vec![namespace()], script).unwrap_err().kind(),
+            kind,
+            "{script}"
+        );
     }
 }

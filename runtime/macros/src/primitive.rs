@@ -301,7 +301,8 @@ fn prepare(
     let callee = if signature.method {
         quote!(Self::#rust_name)
     } else {
-        quote!(#rust_name)
+        // By its path: a parameter may have the function's own name.
+        quote!(self::#rust_name)
     };
     let arguments = &signature.arguments;
     let finish = |call: TokenStream| {

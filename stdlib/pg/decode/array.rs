@@ -40,9 +40,14 @@ pub fn array(element: &Type, bytes: &[u8]) -> Read<Dynamic> {
 
 fn level(element: &Type, lengths: &[usize], reader: &mut Reader<'_>) -> Read<Dynamic> {
     let Some((length, inner)) = lengths.split_first() else {
-        return Ok(reader.sized()?.map_or(Dynamic::UNIT, |bytes| element.decode(bytes)));
+        return Ok(reader
+            .sized()?
+            .map_or(Dynamic::UNIT, |bytes| element.decode(bytes)));
     };
-    (0..*length).map(|_| level(element, inner, reader)).collect::<Read<Array>>().map(Into::into)
+    (0..*length)
+        .map(|_| level(element, inner, reader))
+        .collect::<Read<Array>>()
+        .map(Into::into)
 }
 
 /// The wire form of a one-dimensional array.

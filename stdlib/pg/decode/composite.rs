@@ -23,7 +23,10 @@ pub fn composite(fields: &[(String, Type)], bytes: &[u8]) -> Read<Dynamic> {
                 (name.as_str(), &of_wire)
             }
         };
-        map.insert(name.into(), value.map_or(Dynamic::UNIT, |bytes| field.decode(bytes)));
+        map.insert(
+            name.into(),
+            value.map_or(Dynamic::UNIT, |bytes| field.decode(bytes)),
+        );
     }
     reader.end()?;
     Ok(map.into())

@@ -25,7 +25,11 @@ pub fn rectangle(bytes: &[u8]) -> Read<Dynamic> {
 /// `{1,2,3}`
 pub fn line(bytes: &[u8]) -> Read<Dynamic> {
     let mut reader = Reader(bytes);
-    let [a, b, c] = [number(&mut reader)?, number(&mut reader)?, number(&mut reader)?];
+    let [a, b, c] = [
+        number(&mut reader)?,
+        number(&mut reader)?,
+        number(&mut reader)?,
+    ];
     Ok(format!("{{{a},{b},{c}}}").into())
 }
 
@@ -40,7 +44,12 @@ pub fn path(bytes: &[u8]) -> Read<Dynamic> {
     let mut reader = Reader(bytes);
     let closed = reader.u8()? != 0;
     let points = pairs(&mut reader)?;
-    Ok(if closed { format!("({points})") } else { format!("[{points}]") }.into())
+    Ok(if closed {
+        format!("({points})")
+    } else {
+        format!("[{points}]")
+    }
+    .into())
 }
 
 /// `((1,2),(3,4),(5,6))`
@@ -62,7 +71,11 @@ fn pair(reader: &mut Reader<'_>) -> Read<String> {
 fn number(reader: &mut Reader<'_>) -> Read<String> {
     let number = reader.f64()?;
     Ok(if number.is_infinite() {
-        if number > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() }
+        if number > 0.0 {
+            "Infinity".to_owned()
+        } else {
+            "-Infinity".to_owned()
+        }
     } else {
         number.to_string()
     })

@@ -64,7 +64,10 @@ fn iso_8601(months: i32, days: i32, micros: i64) -> String {
             let sign = if micros < 0 { "-" } else { "" };
             let fraction = format!("{:06}", fraction.abs());
             let seconds = seconds.abs();
-            text.push_str(&format!("{sign}{seconds}.{}S", fraction.trim_end_matches('0')));
+            text.push_str(&format!(
+                "{sign}{seconds}.{}S",
+                fraction.trim_end_matches('0')
+            ));
         }
     }
     if text == "P" {

@@ -41,11 +41,14 @@ pub use time::{encode_date, encode_moment};
 
 use reader::{Malformed, Read, Reader};
 
+/// Reads the values of one type.
+pub type Decoder = fn(&[u8]) -> Read<Dynamic>;
+
 /// How a type of the server is read.
 #[derive(Debug, Clone)]
 pub enum Type {
     /// By one function.
-    Simple(fn(&[u8]) -> Read<Dynamic>),
+    Simple(Decoder),
     /// An array of elements.
     Array(Box<Type>),
     /// A range between bounds.
@@ -110,7 +113,6 @@ impl Type {
     }
 
     /// The value. It never fails: bytes that are not what the type says come as `#{ type, hex }`.
-    #[must_use]
     pub fn decode(&self, bytes: &[u8]) -> Dynamic {
         let read = match self {
             Self::Simple(decode) => decode(bytes),
@@ -145,7 +147,7 @@ fn by_name(name: &str) -> Type {
 }
 
 /// The decoder of a built-in type, by the numbers of `pg_type.dat`.
-fn built_in(oid: u32) -> Option<fn(&[u8]) -> Read<Dynamic>> {
+fn built_in(oid: u32) -> Option<Decoder> {
     Some(match oid {
         16 => boolean,
         17 => blob,
@@ -276,7 +278,11 @@ fn bigint(bytes: &[u8]) -> Read<Dynamic> {
 fn real(bytes: &[u8]) -> Read<Dynamic> {
     let number = f32::from_be_bytes(Reader(bytes).array()?);
     // By way of its shortest text, so that 0.1 stays 0.1.
-    Ok(number.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(number)).into())
+    Ok(number
+        .to_string()
+        .parse::<f64>()
+        .unwrap_or_else(|_| f64::from(number))
+        .into())
 }
 
 fn double(bytes: &[u8]) -> Read<Dynamic> {
@@ -284,7 +290,9 @@ fn double(bytes: &[u8]) -> Read<Dynamic> {
 }
 
 fn text(bytes: &[u8]) -> Read<Dynamic> {
-    std::str::from_utf8(bytes).map(|text| text.into()).map_err(|_| Malformed)
+    std::str::from_utf8(bytes)
+        .map(|text| text.into())
+        .map_err(|_| Malformed)
 }
 
 fn blob(bytes: &[u8]) -> Read<Dynamic> {
@@ -345,10 +353,16 @@ mod tests {
     #[test]
     fn counts_without_bytes_behind_them_are_not_believed() {
         let mut bytes = Vec::new();
-        for word in [6_i32, 0, 23, 1000, 1, 1000, 1, 1000, 1, 1000, 1, 1000, 1, 0, 1] {
+        for word in [
+            6_i32, 0, 23, 1000, 1, 1000, 1, 1000, 1, 1000, 1, 1000, 1, 0, 1,
+        ] {
             bytes.extend(word.to_be_bytes());
         }
-        assert!(Type::Array(Box::new(Type::of_oid(23))).decode(&bytes).is_map());
+        assert!(
+            Type::Array(Box::new(Type::of_oid(23)))
+                .decode(&bytes)
+                .is_map()
+        );
     }
 
     #[test]

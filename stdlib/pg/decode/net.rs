@@ -19,7 +19,12 @@ pub fn address(bytes: &[u8]) -> Read<Dynamic> {
         _ => return Err(Malformed),
     };
     reader.end()?;
-    Ok(if bits == widest && !is_network { address } else { format!("{address}/{bits}") }.into())
+    Ok(if bits == widest && !is_network {
+        address
+    } else {
+        format!("{address}/{bits}")
+    }
+    .into())
 }
 
 /// `macaddr` and `macaddr8`: `08:00:2b:01:02:03`.

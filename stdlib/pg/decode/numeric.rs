@@ -45,7 +45,11 @@ pub fn numeric_text(bytes: &[u8]) -> Read<String> {
     reader.end()?;
 
     let group = |index: i32| {
-        usize::try_from(index).ok().and_then(|index| groups.get(index)).copied().unwrap_or(0)
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| groups.get(index))
+            .copied()
+            .unwrap_or(0)
     };
     let mut text = String::new();
     if sign == 0x4000 {
@@ -112,7 +116,11 @@ pub fn encode(text: &str) -> Option<Vec<u8>> {
         .as_bytes()
         .chunks(4)
         .chain(fraction.as_bytes().chunks(4))
-        .map(|group| group.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0')))
+        .map(|group| {
+            group
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
+        })
         .collect();
     let weight = i16::try_from(whole.len() / 4).ok()? - 1;
     let leading = groups.iter().take_while(|group| **group == 0).count();
@@ -124,7 +132,9 @@ pub fn encode(text: &str) -> Option<Vec<u8>> {
     let sign = if negative { 0x4000 } else { 0 };
     let weight = weight - i16::try_from(leading).ok()?;
     let mut bytes = header(u16::try_from(groups.len()).ok()?, weight, sign, scale);
-    groups.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
+    groups
+        .iter()
+        .for_each(|group| bytes.extend(group.to_be_bytes()));
     Some(bytes)
 }
 
@@ -144,8 +154,19 @@ mod tests {
     #[test]
     fn what_was_encoded_reads_the_same() {
         for text in [
-            "0", "0.00", "1", "-1", "10000", "0.0001", "0.00010", "-123456789.987654321", "9999.9999",
-            "100000000000000000000000000000000000000000.5", "NaN", "Infinity", "-Infinity",
+            "0",
+            "0.00",
+            "1",
+            "-1",
+            "10000",
+            "0.0001",
+            "0.00010",
+            "-123456789.987654321",
+            "9999.9999",
+            "100000000000000000000000000000000000000000.5",
+            "NaN",
+            "Infinity",
+            "-Infinity",
         ] {
             assert_eq!(numeric_text(&encode(text).unwrap()).unwrap(), text);
         }

@@ -21,7 +21,9 @@ pub fn range(bound: &Type, bytes: &[u8]) -> Read<Dynamic> {
         if has(EMPTY) || has(infinite) {
             return Ok(Dynamic::UNIT);
         }
-        Ok(reader.sized()?.map_or(Dynamic::UNIT, |bytes| bound.decode(bytes)))
+        Ok(reader
+            .sized()?
+            .map_or(Dynamic::UNIT, |bytes| bound.decode(bytes)))
     };
     let lower = side(LOWER_INFINITE)?;
     let upper = side(UPPER_INFINITE)?;

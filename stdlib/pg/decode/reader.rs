@@ -70,7 +70,9 @@ impl<'a> Reader<'a> {
     pub fn sized(&mut self) -> Read<Option<&'a [u8]>> {
         match self.i32()? {
             -1 => Ok(None),
-            length => self.bytes(usize::try_from(length).map_err(|_| Malformed)?).map(Some),
+            length => self
+                .bytes(usize::try_from(length).map_err(|_| Malformed)?)
+                .map(Some),
         }
     }
 
@@ -85,11 +87,19 @@ impl<'a> Reader<'a> {
     /// A count of things that take at least `size` bytes each, which bounds what is believed.
     pub fn count(&mut self, size: usize) -> Read<usize> {
         let count = usize::try_from(self.i32()?).map_err(|_| Malformed)?;
-        if count > self.0.len() / size.max(1) { Err(Malformed) } else { Ok(count) }
+        if count > self.0.len() / size.max(1) {
+            Err(Malformed)
+        } else {
+            Ok(count)
+        }
     }
 
     /// Nothing may be left.
     pub fn end(self) -> Read<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
     }
 }

@@ -83,7 +83,11 @@ fn operand(reader: &mut Reader<'_>, left: &mut usize, outer: u8, depth: usize) -
                 let first = operand(reader, left, binding, depth + 1)?;
                 format!("{first} {operator} {right}")
             };
-            Ok(if binding < outer { format!("( {text} )") } else { text })
+            Ok(if binding < outer {
+                format!("( {text} )")
+            } else {
+                text
+            })
         }
         _ => Err(Malformed),
     }

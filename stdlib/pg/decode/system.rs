@@ -13,8 +13,10 @@ pub fn unsigned(bytes: &[u8]) -> Read<Dynamic> {
 }
 
 fn wide(number: u64) -> Dynamic {
-    i64::try_from(number)
-        .map_or_else(|_| Dynamic::from_decimal(Decimal::from(number)), Dynamic::from)
+    i64::try_from(number).map_or_else(
+        |_| Dynamic::from_decimal(Decimal::from(number)),
+        Dynamic::from,
+    )
 }
 
 /// `pg_lsn`: `16/B374D848`
@@ -37,8 +39,9 @@ pub fn snapshot(bytes: &[u8]) -> Read<Dynamic> {
     if count > reader.0.len() / 8 {
         return Err(Malformed);
     }
-    let running: Vec<String> =
-        (0..count).map(|_| Ok(reader.u64()?.to_string())).collect::<Read<_>>()?;
+    let running: Vec<String> = (0..count)
+        .map(|_| Ok(reader.u64()?.to_string()))
+        .collect::<Read<_>>()?;
     Ok(format!("{from}:{to}:{}", running.join(",")).into())
 }
 
@@ -49,7 +52,13 @@ pub fn bits(bytes: &[u8]) -> Read<Dynamic> {
     let bytes = reader.bytes(count.div_ceil(8))?;
     reader.end()?;
     let text: String = (0..count)
-        .map(|index| if bytes[index / 8] & (0x80 >> (index % 8)) != 0 { '1' } else { '0' })
+        .map(|index| {
+            if bytes[index / 8] & (0x80 >> (index % 8)) != 0 {
+                '1'
+            } else {
+                '0'
+            }
+        })
         .collect();
     Ok(text.into())
 }
@@ -68,14 +77,20 @@ pub fn versioned_text(bytes: &[u8]) -> Read<Dynamic> {
     if *version != 1 {
         return Err(Malformed);
     }
-    std::str::from_utf8(text).map(|text| text.to_owned().into()).map_err(|_| Malformed)
+    std::str::from_utf8(text)
+        .map(|text| text.to_owned().into())
+        .map_err(|_| Malformed)
 }
 
 /// `hstore`: a map of texts.
 pub fn hstore(bytes: &[u8]) -> Read<Dynamic> {
     let mut reader = Reader(bytes);
     let count = reader.count(8)?;
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed);
+    let text = |bytes: &[u8]| {
+        std::str::from_utf8(bytes)
+            .map(str::to_owned)
+            .map_err(|_| Malformed)
+    };
     let mut map = Map::new();
     for _ in 0..count {
         let key = text(reader.sized()?.ok_or(Malformed)?)?;
@@ -98,7 +113,11 @@ pub fn vector(bytes: &[u8]) -> Read<Dynamic> {
         return Err(Malformed);
     }
     let numbers: rhai::Array = (0..count)
-        .map(|_| Ok(Dynamic::from(f64::from(f32::from_be_bytes(reader.array()?)))))
+        .map(|_| {
+            Ok(Dynamic::from(f64::from(f32::from_be_bytes(
+                reader.array()?,
+            ))))
+        })
         .collect::<Read<_>>()?;
     Ok(numbers.into())
 }

@@ -33,7 +33,11 @@ pub fn timetz(bytes: &[u8]) -> Read<Dynamic> {
     let clock = clock(reader.i64()?)?;
     // The wire has seconds west of Greenwich.
     let east = reader.i32()?.checked_neg().ok_or(Malformed)?;
-    let (sign, zone) = if east < 0 { ('-', east.unsigned_abs()) } else { ('+', east.unsigned_abs()) };
+    let (sign, zone) = if east < 0 {
+        ('-', east.unsigned_abs())
+    } else {
+        ('+', east.unsigned_abs())
+    };
     let mut text = format!("{clock}{sign}{:02}:{:02}", zone / 3600, zone / 60 % 60);
     if zone % 60 != 0 {
         text.push_str(&format!(":{:02}", zone % 60));
@@ -64,12 +68,18 @@ pub fn timestamptz(bytes: &[u8]) -> Read<Dynamic> {
 
 /// The wire form of a moment, cut to microseconds.
 pub fn encode_moment(at: jiff::Timestamp) -> Vec<u8> {
-    (at.as_microsecond() - MICROS_1970_TO_2000).to_be_bytes().to_vec()
+    (at.as_microsecond() - MICROS_1970_TO_2000)
+        .to_be_bytes()
+        .to_vec()
 }
 
 /// The wire form of a day.
 pub fn encode_date(date: jiff::civil::Date) -> Option<Vec<u8>> {
-    let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    let start = date
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()?
+        .timestamp()
+        .as_second();
     let days = start.div_euclid(86_400) - DAYS_1970_TO_2000;
     Some(i32::try_from(days).ok()?.to_be_bytes().to_vec())
 }
@@ -94,8 +104,12 @@ fn clock(micros: i64) -> Read<String> {
         return Err(Malformed);
     }
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let mut text =
-        format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut text = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     if fraction > 0 {
         text.push_str(format!(".{fraction:06}").trim_end_matches('0'));
     }
@@ -113,10 +127,18 @@ fn calendar_day(days_since_2000: i64) -> (String, &'static str) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     // There is no year 0: what astronomers call 0 is 1 BC.
-    let (year, before_christ) = if year <= 0 { (1 - year, " BC") } else { (year, "") };
+    let (year, before_christ) = if year <= 0 {
+        (1 - year, " BC")
+    } else {
+        (year, "")
+    };
     (format!("{year:04}-{month:02}-{day:02}"), before_christ)
 }
 

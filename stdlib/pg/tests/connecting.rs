@@ -1,8 +1,8 @@
 //! `pg::connect` and what goes wrong on the way.
 
+use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::testing::{Scratch, TestRun, eval};
 use ccrun_kernel::{Error, Result};
-use ccrun_kernel::rhai::Dynamic;
 use ccrun_tests::postgres::{PASSWORD, Postgres};
 use serde_json::json;
 
@@ -13,7 +13,9 @@ fn run(script: &str) -> Result<Dynamic> {
 }
 
 fn failure(script: &str) -> Error {
-    run(script).map(|value| panic!("it gave {value:?}")).unwrap_err()
+    run(script)
+        .map(|value| panic!("it gave {value:?}"))
+        .unwrap_err()
 }
 
 #[test]
@@ -28,7 +30,14 @@ fn by_options_over_tcp_and_over_the_socket() {
     );
     assert_eq!(
         ccrun_kernel::value::to_json(&run(&tcp).unwrap()),
-        json!(["me", "app, public", "7s", bed.database, bed.server.port(), "postgres"])
+        json!([
+            "me",
+            "app, public",
+            "7s",
+            bed.database,
+            bed.server.port(),
+            "postgres"
+        ])
     );
     let socket = format!(
         "pg::connect(#{{ host: \"{}\", port: {}, user: \"postgres\", database: \"{}\" }}).value(`show application_name`)",
@@ -54,7 +63,11 @@ fn the_targets_database_and_another_one_beside_it() {
     );
     assert_eq!(
         ccrun_kernel::value::to_json(&result.unwrap()),
-        json!([bed.database, "postgres", format!("Database({} on postgres)", bed.database)])
+        json!([
+            bed.database,
+            "postgres",
+            format!("Database({} on postgres)", bed.database)
+        ])
     );
 }
 
@@ -63,10 +76,26 @@ fn what_goes_wrong_is_told_without_the_password() {
     let server = Postgres::shared();
     let port = server.port();
     for (url, kind, part) in [
-        (format!("postgres://postgres:hunter2@127.0.0.1:{port}/postgres"), "pg.auth_failed", "password authentication failed"),
-        ("postgres://postgres:hunter2@127.0.0.1:1/postgres".to_owned(), "pg.connection_refused", "127.0.0.1:1"),
-        ("postgres://postgres:hunter2@nowhere.invalid/postgres".to_owned(), "pg.host_not_found", "nowhere.invalid"),
-        ("postgres://postgres:hunter2@%2Fnowhere/postgres".to_owned(), "pg.connection_refused", "/nowhere/.s.PGSQL.5432"),
+        (
+            format!("postgres://postgres:hunter2@127.0.0.1:{port}/postgres"),
+            "pg.auth_failed",
+            "password authentication failed",
+        ),
+        (
+            "postgres://postgres:hunter2@127.0.0.1:1/postgres".to_owned(),
+            "pg.connection_refused",
+            "127.0.0.1:1",
+        ),
+        (
+            "postgres://postgres:hunter2@nowhere.invalid/postgres".to_owned(),
+            "pg.host_not_found",
+            "nowhere.invalid",
+        ),
+        (
+            "postgres://postgres:hunter2@%2Fnowhere/postgres".to_owned(),
+            "pg.connection_refused",
+            "/nowhere/.s.PGSQL.5432",
+        ),
         (server.url_of("not_there"), "pg.no_database", "not_there"),
         (format!("{}?sslmode=require", server.url()), "pg.tls", "TLS"),
     ] {
@@ -97,7 +126,10 @@ fn options_are_checked() {
     assert_eq!(error.kind(), "argument.unknown_key");
     assert_eq!(error.hint_text(), Some("did you mean `host`?"));
     assert_eq!(failure("pg::connect(5)").kind(), "argument.type");
-    assert_eq!(failure("pg::connect(#{ sslmode: \"requir\" })").kind(), "pg.bad_option");
+    assert_eq!(
+        failure("pg::connect(#{ sslmode: \"requir\" })").kind(),
+        "pg.bad_option"
+    );
     let server = Postgres::shared();
     let error = failure(&format!(
         "pg::connect(#{{ url: \"{}\", settings: #{{ no_such_setting: 1 }} }}).value(`select 1`)",

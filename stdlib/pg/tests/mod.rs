@@ -26,7 +26,10 @@ struct Bed {
 impl Bed {
     fn new() -> Self {
         let server = Postgres::shared();
-        Self { server, database: server.create_database() }
+        Self {
+            server,
+            database: server.create_database(),
+        }
     }
 
     /// With tables.
@@ -60,7 +63,11 @@ impl Bed {
 
     /// What the script gives, as JSON.
     fn json(&self, body: &str) -> Value {
-        to_json(&self.eval(body).unwrap_or_else(|error| panic!("{error:?}\n{body}")))
+        to_json(
+            &self
+                .eval(body)
+                .unwrap_or_else(|error| panic!("{error:?}\n{body}")),
+        )
     }
 
     /// How the script fails.
@@ -80,6 +87,8 @@ impl Bed {
     /// The same in a dry run.
     fn dry(&self, body: &str) -> (Result<Dynamic>, Vec<Record>) {
         let folder = Scratch::new();
-        TestRun::new(&folder.0, vec![super::namespace()]).dry().eval(&self.script(body))
+        TestRun::new(&folder.0, vec![super::namespace()])
+            .dry()
+            .eval(&self.script(body))
     }
 }

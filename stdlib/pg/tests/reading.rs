@@ -6,16 +6,32 @@ use super::Bed;
 
 #[test]
 fn rows_one_row_and_one_value() {
-    let bed = Bed::with("create table t (id int, name text); insert into t values (1, 'a'), (2, null)");
+    let bed =
+        Bed::with("create table t (id int, name text); insert into t values (1, 'a'), (2, null)");
     assert_eq!(
         bed.json("db.query(`select * from t order by id`)"),
         json!([{"id": 1, "name": "a"}, {"id": 2, "name": null}])
     );
-    assert_eq!(bed.json("db.one(`select * from t where id = $1`, [1])"), json!({"id": 1, "name": "a"}));
-    assert_eq!(bed.json("db.value(`select name from t where id = 2`)"), json!(null));
-    assert_eq!(bed.json("db.query(`select * from t where false`)"), json!([]));
-    assert_eq!(bed.error("db.one(`select * from t where false`)").kind(), "pg.no_rows");
-    assert_eq!(bed.error("db.value(`select id from t`)").kind(), "pg.many_rows");
+    assert_eq!(
+        bed.json("db.one(`select * from t where id = $1`, [1])"),
+        json!({"id": 1, "name": "a"})
+    );
+    assert_eq!(
+        bed.json("db.value(`select name from t where id = 2`)"),
+        json!(null)
+    );
+    assert_eq!(
+        bed.json("db.query(`select * from t where false`)"),
+        json!([])
+    );
+    assert_eq!(
+        bed.error("db.one(`select * from t where false`)").kind(),
+        "pg.no_rows"
+    );
+    assert_eq!(
+        bed.error("db.value(`select id from t`)").kind(),
+        "pg.many_rows"
+    );
     assert_eq!(bed.json("db.value(`show server_encoding`)"), json!("UTF8"));
     assert_eq!(bed.json("db.query(`values (1), (2)`).len()"), json!(2));
     assert_eq!(bed.json("db.query(`explain select 1`).len()"), json!(1));
@@ -50,7 +66,11 @@ fn each_row_goes_through_many_and_can_stop() {
     );
     let error = bed.error("db.each_row(`select 1`, |row| { throw \"enough\"; })");
     assert_eq!(error.message(), "enough");
-    assert_eq!(bed.error("db.each_row(`delete from pg_class`, |row| 1)").kind(), "pg.read_only");
+    assert_eq!(
+        bed.error("db.each_row(`delete from pg_class`, |row| 1)")
+            .kind(),
+        "pg.read_only"
+    );
 }
 
 #[test]
@@ -103,7 +123,12 @@ fn parallel_queries_share_the_pool() {
          parallel(#{{ limit: 20 }}, tasks)",
         bed.url()
     ));
-    let mut pids: Vec<i64> = numbers.as_array().unwrap().iter().filter_map(|n| n.as_i64()).collect();
+    let mut pids: Vec<i64> = numbers
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|n| n.as_i64())
+        .collect();
     assert_eq!(pids.len(), 40);
     pids.sort_unstable();
     pids.dedup();

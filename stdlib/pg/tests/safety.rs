@@ -43,7 +43,17 @@ fn a_query_cannot_write() {
     let bed = bed();
     for sql in TRICKS {
         let error = bed.error(&format!("db.query(\"{sql}\")"));
-        assert!(["pg.read_only", "pg.syntax", "pg.bad_value", "pg.failed", "pg.in_transaction"].contains(&error.kind()), "{sql}: {error:?}");
+        assert!(
+            [
+                "pg.read_only",
+                "pg.syntax",
+                "pg.bad_value",
+                "pg.failed",
+                "pg.in_transaction"
+            ]
+            .contains(&error.kind()),
+            "{sql}: {error:?}"
+        );
     }
     // What a query sets does not last, so that the next one is as read-only as the first.
     let error = bed.error(
@@ -53,8 +63,16 @@ fn a_query_cannot_write() {
          db.query(`explain analyze create table made as select 1`);
          db.query(`select sneak()`)",
     );
-    assert!(["pg.read_only", "pg.in_transaction"].contains(&error.kind()), "{error:?}");
-    assert_eq!(bed.psql("select (select count(*) from t), to_regclass('made') is null, not is_called from s"), "0|t|t");
+    assert!(
+        ["pg.read_only", "pg.in_transaction"].contains(&error.kind()),
+        "{error:?}"
+    );
+    assert_eq!(
+        bed.psql(
+            "select (select count(*) from t), to_regclass('made') is null, not is_called from s"
+        ),
+        "0|t|t"
+    );
 }
 
 #[test]
@@ -93,16 +111,27 @@ fn a_dry_run_changes_nothing_and_lists_what_it_would() {
         .collect();
     assert_eq!(
         planned,
-        ["Database.execute", "Database.script", "Database.execute_returning", "Transaction.execute"]
+        [
+            "Database.execute",
+            "Database.script",
+            "Database.execute_returning",
+            "Transaction.execute"
+        ]
     );
-    assert_eq!(bed.psql("select (select count(*) from t), to_regclass('made') is null, not is_called from s"), "0|t|t");
+    assert_eq!(
+        bed.psql(
+            "select (select count(*) from t), to_regclass('made') is null, not is_called from s"
+        ),
+        "0|t|t"
+    );
 }
 
 #[test]
 fn a_transaction_of_a_dry_run_reads_for_real_and_cannot_write() {
     let bed = bed();
     bed.psql("insert into t values (41)");
-    let (result, _) = bed.dry("db.transaction(|tx| tx.value(`select id from t for update skip locked`))");
+    let (result, _) =
+        bed.dry("db.transaction(|tx| tx.value(`select id from t for update skip locked`))");
     assert_eq!(result.unwrap().as_int(), Ok(41));
     for sql in TRICKS {
         let (result, _) = bed.dry(&format!("db.transaction(|tx| tx.query(\"{sql}\"))"));
@@ -115,27 +144,43 @@ fn a_transaction_of_a_dry_run_reads_for_real_and_cannot_write() {
 fn a_permission_to_read_does_not_let_a_transaction_write() {
     let bed = bed();
     let needs = toml::from_str::<toml::Value>("pg = { read = [\"127.0.0.1\"] }").unwrap();
-    let policy =
-        || Policy::new(Some(Needs::from_toml(&needs, std::path::Path::new("/")).unwrap()), None);
+    let policy = || {
+        Policy::new(
+            Some(Needs::from_toml(&needs, std::path::Path::new("/")).unwrap()),
+            None,
+        )
+    };
     let eval = |body: &str| {
         let folder = Scratch::new();
         let run = TestRun::new(&folder.0, vec![crate::pg::namespace()]).policy(policy());
         run.eval(&bed.script(body)).0
     };
     assert_eq!(eval("db.value(`select 1`)").unwrap().as_int(), Ok(1));
-    for body in ["db.execute(`delete from t`)", "db.transaction(|tx| tx.execute(`delete from t`))"] {
-        assert_eq!(eval(body).unwrap_err().kind(), "permission_denied", "{body}");
+    for body in [
+        "db.execute(`delete from t`)",
+        "db.transaction(|tx| tx.execute(`delete from t`))",
+    ] {
+        assert_eq!(
+            eval(body).unwrap_err().kind(),
+            "permission_denied",
+            "{body}"
+        );
     }
     for sql in TRICKS {
         let error = eval(&format!("db.transaction(|tx| tx.query(\"{sql}\"))")).unwrap_err();
         assert_ne!(error.kind(), "permission_denied", "{sql}");
     }
-    assert_eq!(bed.psql("select (select count(*) from t), not is_called from s"), "0|t");
+    assert_eq!(
+        bed.psql("select (select count(*) from t), not is_called from s"),
+        "0|t"
+    );
 }
 
 #[test]
 fn a_session_with_a_snapshot_cannot_become_read_write() {
     let bed = bed();
-    let told = std::panic::catch_unwind(|| bed.psql("begin read only; select 1; set transaction read write"));
+    let told = std::panic::catch_unwind(|| {
+        bed.psql("begin read only; select 1; set transaction read write")
+    });
     assert!(told.is_err());
 }

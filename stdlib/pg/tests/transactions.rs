@@ -21,7 +21,8 @@ fn it_commits_when_the_closure_returns_and_rolls_back_when_it_throws() {
         json!([5, {"id": 1, "n": 5}, [{"n": 5}]])
     );
     assert_eq!(bed.psql("select n from t"), "5");
-    let error = bed.error("db.transaction(|tx| { tx.execute(`update t set n = 6`); throw \"stop\"; })");
+    let error =
+        bed.error("db.transaction(|tx| { tx.execute(`update t set n = 6`); throw \"stop\"; })");
     assert_eq!(error.message(), "stop");
     assert_eq!(bed.psql("select n from t"), "5");
     let error = bed.error("db.transaction(|tx| { tx.execute(`insert into t values (1, 1)`); })");
@@ -69,7 +70,10 @@ fn a_savepoint_can_fail_alone() {
         ),
         json!(["pg.unique_violation", 1])
     );
-    assert_eq!(bed.psql("select string_agg(n::text, ',' order by id) from t"), "8,2");
+    assert_eq!(
+        bed.psql("select string_agg(n::text, ',' order by id) from t"),
+        "8,2"
+    );
 }
 
 #[test]
@@ -103,8 +107,14 @@ fn queries_in_a_transaction_only_ask() {
         ),
         json!(["a", 1, [{"id": 100}]])
     );
-    assert_eq!(bed.psql("select to_regclass('made') is null, count(*) from t"), "t|3");
-    assert_eq!(bed.json("db.execute_returning(`select current_setting('my.tenant', true) as t`)[0].t"), json!(null));
+    assert_eq!(
+        bed.psql("select to_regclass('made') is null, count(*) from t"),
+        "t|3"
+    );
+    assert_eq!(
+        bed.json("db.execute_returning(`select current_setting('my.tenant', true) as t`)[0].t"),
+        json!(null)
+    );
 }
 
 #[test]
