@@ -175,7 +175,10 @@ fn readable(signature: &str) -> String {
             std::any::type_name::<crate::planned::Planned>(),
             crate::planned::NAME,
         )
-        .replace(std::any::type_name::<crate::run::NotKept>(), crate::run::NotKept::NAME)
+        .replace(
+            std::any::type_name::<crate::run::NotKept>(),
+            crate::run::NotKept::NAME,
+        )
         .replace("&str | ImmutableString | String", "string")
         .replace("alloc::string::String", "string")
         .replace("rhai::types::immutable_string::ImmutableString", "string")

@@ -369,7 +369,10 @@ fn with_secrets(cx: &Cx, value: Dynamic) -> Result<Dynamic> {
         return cx.block_on(secrets.get(&name)).map(Dynamic::from);
     }
     if value.is_array() {
-        let items = value.cast::<Array>().into_iter().map(|item| with_secrets(cx, item));
+        let items = value
+            .cast::<Array>()
+            .into_iter()
+            .map(|item| with_secrets(cx, item));
         return items.collect::<Result<Array>>().map(Dynamic::from);
     }
     if value.is_map() {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, OptimizationLevel};
 
-use super::{NotKept, Run};
 use super::pace;
 use super::resolver::Resolver;
+use super::{NotKept, Run};
 use crate::event::{Event, Level};
 use crate::planned::{self, Planned};
 use crate::scope::Scope;
