@@ -32,9 +32,13 @@ use ccrun_kernel::config::Target;
 #[must_use]
 pub fn namespaces() -> Vec<Namespace> {
     vec![
+        archive::namespace(),
+        env::namespace(),
         fs::namespace(),
         json::namespace(),
         pg::namespace(),
+        sh::namespace(),
+        sys::namespace(),
         toml::namespace(),
         yaml::namespace(),
     ]

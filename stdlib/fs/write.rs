@@ -1,7 +1,9 @@
 //! Writing files.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Options, Preview, Result, primitive};
@@ -133,7 +135,7 @@ async fn write_preview(
 ///
 /// # Errors
 /// `fs.not_found` if the directory does not exist, `fs.is_a_directory`, `fs.not_a_file`,
-/// `fs.permission_denied`, `io.disk_full` (a part may then be written).
+/// `fs.permission_denied`, `io.disk_full`: the file is then as it was.
 ///
 /// # Example
 /// ```rhai
@@ -153,19 +155,47 @@ async fn append(cx: &Cx, path: FilePath, content: Content, options: WriteOptions
         let new = files.find(&path, true)?.is_none();
         let narrow = (new && content.is_secret()).then(|| Mode::from_bits(0o600));
         let mut file = files.open_to_append(&path, options.mode.or(narrow))?;
-        for piece in content.bytes().chunks(1 << 20) {
-            work.check()?;
-            file.write_all(piece)
-                .map_err(|error| failed("append to", &path, &error))?;
+        let appended = append_all(work, &mut file, &path, content.bytes());
+        if appended.is_err() && new {
+            files.remove(&path)?;
         }
-        file.sync_data()
-            .map_err(|error| failed("append to", &path, &error))?;
+        appended?;
         match options.mode {
             Some(mode) if new => files.chmod(&path, mode),
             _ => Ok(()),
         }
     })
     .await
+}
+
+/// Write all of it, or nothing.
+fn append_all(work: &Work, file: &mut File, path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| failed("append to", path, &error);
+    let before = file.metadata().map_err(failed)?.len();
+    let mut written = 0;
+    let mut write = || -> Result<()> {
+        while written < bytes.len() {
+            work.check()?;
+            let end = bytes.len().min(written + (1 << 20));
+            match file.write(&bytes[written..end]) {
+                Ok(0) => return Err(failed(ErrorKind::WriteZero.into())),
+                Ok(more) => written += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        file.sync_data().map_err(failed)
+    };
+    let outcome = write();
+    // Half a line would be worse than none. If somebody else has appended meanwhile, theirs stays.
+    if outcome.is_err()
+        && file
+            .metadata()
+            .is_ok_and(|now| now.len() == before + written as u64)
+    {
+        drop(file.set_len(before));
+    }
+    outcome
 }
 
 async fn append_preview(

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use ccrun_kernel::rhai::{Array, Dynamic, FnPtr};
 use ccrun_kernel::secret::Secret;
-use ccrun_kernel::{Caller, Cx, Error, Object, Result, primitive};
+use ccrun_kernel::{Caller, Cx, Error, Object, Preview, Result, primitive};
 use futures::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, Either, Row as _};
 
 use super::client::{self, PgClient};
 use super::connect::{Connect, Password, Server};
+use super::plan;
 use super::portable;
 use super::session::{self, Answer, Failure, GUARD, Running, Want};
 use super::sql::{self, Facts};
@@ -170,7 +171,7 @@ impl Database {
     /// ```rhai,no_run
     /// let gone = pg::connect().execute("delete from sessions where seen < now() - $1", [time::duration("30d")]);
     /// ```
-    #[primitive(change, needs = pg(self.server.resource))]
+    #[primitive(change, needs = pg(self.server.resource), preview = plan_execute)]
     async fn execute(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<u64> {
         Ok(self.act(cx, sql, params, Want::Count).await?.affected)
     }
@@ -185,7 +186,7 @@ impl Database {
     /// let made = pg::connect().execute_returning("insert into users (name) values ($1) returning id", ["ann"]);
     /// print(made[0].id);
     /// ```
-    #[primitive(change, needs = pg(self.server.resource))]
+    #[primitive(change, needs = pg(self.server.resource), preview = plan_execute)]
     async fn execute_returning(
         &self,
         cx: &Cx,
@@ -410,6 +411,15 @@ impl Database {
         }
         Ok(())
     }
+}
+
+async fn plan_execute(
+    database: &Database,
+    cx: &Cx,
+    sql: &str,
+    params: &Option<Array>,
+) -> Result<Preview> {
+    plan::execute(&database.server, cx, sql, params, false).await
 }
 
 /// Say where in the script it was: the server gives a place only to some errors, but the statements

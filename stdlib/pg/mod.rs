@@ -10,6 +10,7 @@ mod connect;
 mod database;
 mod decode;
 mod errors;
+mod plan;
 mod pool;
 mod portable;
 mod session;

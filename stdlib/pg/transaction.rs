@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ccrun_kernel::event::Level;
 use ccrun_kernel::rhai::{Array, Dynamic, FnPtr};
-use ccrun_kernel::{Caller, Cx, Error, Object, Options, Result, primitive};
+use ccrun_kernel::{Caller, Cx, Error, Object, Options, Preview, Result, primitive};
 use futures::StreamExt as _;
 use sqlx::AssertSqlSafe;
 use tokio::sync::Mutex;
@@ -14,6 +14,7 @@ use super::connect::Server;
 use super::database::Database;
 use super::errors;
 use super::pool::Lease;
+use super::plan;
 use super::portable;
 use super::session::{self, Answer, Want};
 use super::sql::{Facts, without_locking};
@@ -258,7 +259,7 @@ impl Transaction {
     /// ```rhai,no_run
     /// pg::connect().transaction(|tx| tx.execute("delete from carts where id = $1", [7]));
     /// ```
-    #[primitive(change, needs = pg(self.server.resource), undo = "throw before the closure returns")]
+    #[primitive(change, needs = pg(self.server.resource), preview = plan_execute)]
     async fn execute(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<u64> {
         Ok(self
             .run(cx, sql, params, Want::Count, Right::Act)
@@ -278,7 +279,7 @@ impl Transaction {
     ///     tx.execute("insert into members (user_id) values ($1)", [id]);
     /// });
     /// ```
-    #[primitive(change, needs = pg(self.server.resource), undo = "throw before the closure returns")]
+    #[primitive(change, needs = pg(self.server.resource), preview = plan_execute)]
     async fn execute_returning(
         &self,
         cx: &Cx,
@@ -399,6 +400,15 @@ impl Transaction {
         }
         result
     }
+}
+
+async fn plan_execute(
+    transaction: &Transaction,
+    cx: &Cx,
+    sql: &str,
+    params: &Option<Array>,
+) -> Result<Preview> {
+    plan::execute(&transaction.server, cx, sql, params, true).await
 }
 
 impl State {

@@ -15,10 +15,10 @@ use ccrun_kernel::value::closest;
 use ccrun_kernel::{Access, Client, Error, Result};
 use tokio::net::unix::pipe;
 
-use super::command::CommandLine;
+use super::command::{CommandLine, program_path};
 use super::environment::{Environment, is_inherited};
 use super::running::Running;
-use crate::files::{Content, resolve};
+use crate::files::Content;
 
 /// The programs of this machine.
 pub struct Processes {
@@ -184,7 +184,7 @@ fn not_started(program: &Path, error: &io::Error) -> Error {
 /// script puts into `env`.
 fn find(program: &str, folder: &Path) -> Result<PathBuf> {
     if program.contains('/') {
-        let path = resolve(program, folder, true).map_err(|why| Error::new("sh.not_found", why))?;
+        let path = program_path(program, folder);
         if !path.is_file() {
             return Err(Error::new(
                 "sh.not_found",

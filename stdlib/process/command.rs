@@ -1,13 +1,14 @@
 //! A program with its arguments, as scripts write it: `["rsync", "-a", source, "host:/srv"]`.
 
 use std::fmt;
+use std::path::{Component, Path, PathBuf};
 
 use ccrun_kernel::rhai::{Array, Dynamic};
 use ccrun_kernel::secret::{Redactor, Secret};
 use ccrun_kernel::value::{Duration, Size, Timestamp};
 use ccrun_kernel::{Error, FromArg, Mismatch, Result};
 
-use crate::files::{folder_of_run, resolve};
+use crate::files::folder_of_run;
 
 /// A program and its arguments. No shell reads it.
 #[derive(Debug, Clone)]
@@ -70,8 +71,7 @@ impl CommandLine {
             return program.to_owned();
         }
         let folder = folder_of_run().unwrap_or_else(|_| "/".into());
-        resolve(program, &folder, true)
-            .map_or_else(|_| program.to_owned(), |p| p.display().to_string())
+        program_path(program, &folder).display().to_string()
     }
 
     /// Refuse arguments that would show a secret to everyone on the machine, by the process list.
@@ -174,6 +174,25 @@ pub fn word(value: Dynamic) -> Result<String, Mismatch> {
         )),
         false => Ok(text),
     }
+}
+
+/// The absolute path of a program that a script gives as a path. Symbolic links stay: `/bin/sh` is what
+/// people permit, wherever that leads, and many a program looks at the name it is called by.
+#[must_use]
+pub fn program_path(program: &str, folder: &Path) -> PathBuf {
+    let start = match program.strip_prefix("~/").zip(std::env::home_dir()) {
+        Some((rest, home)) => home.join(rest),
+        None => folder.join(program),
+    };
+    let mut path = PathBuf::from("/");
+    for part in start.components() {
+        match part {
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir => drop(path.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    path
 }
 
 /// A word as a shell reads it back.

@@ -40,7 +40,7 @@ pub fn render(template: &str, values: &Map, secrets: Secrets) -> Result<String> 
     let failed = |error: minijinja::Error| explain(template, values, &error);
     let parsed = environment.template_from_str(template).map_err(failed)?;
     let mut out = Limited(Vec::new());
-    parsed.render_to_write(context, &mut out).map_err(failed)?;
+    drop(parsed.render_captured_to(context, &mut out).map_err(failed)?);
     String::from_utf8(out.0).map_err(|_| Error::new("template.failed", "the template gave no valid text"))
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ccrun_kernel::event::{Event, Record};
+use ccrun_kernel::permission::{Needs, Policy};
 use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::secret::Secret;
 use ccrun_kernel::testing::{Scratch, TestRun, eval_in};
@@ -258,6 +259,30 @@ fn output_is_trimmed_merged_and_bounded() {
     let (kind, ..) =
         fails(r#"sh::read(["seq", "1", "100000"], #{ max_output: "1KiB", binary: true })"#);
     assert_eq!(kind, "sh.output_too_large");
+}
+
+#[test]
+fn the_permission_is_for_the_name_or_the_path() {
+    let folder = Scratch::new();
+    std::os::unix::fs::symlink("/bin", folder.0.join("bin")).unwrap();
+    let allowed = |program: &str, needs: &str| {
+        let needs: toml::Table = format!("sh = [{needs}]").parse().unwrap();
+        let needs = Needs::from_toml(&needs.into(), &folder.0).unwrap();
+        let run = TestRun::new(&folder.0, vec![namespace()]).policy(Policy::new(Some(needs), None));
+        let (result, _) = run.eval(&format!("sh::run([{program:?}, \"-c\", \":\"])"));
+        match result {
+            Ok(_) => true,
+            Err(error) if error.kind() == "permission_denied" => false,
+            Err(error) => panic!("{program}: {error:?}"),
+        }
+    };
+    assert!(allowed("sh", r#""sh""#));
+    assert!(allowed("/bin/sh", r#""/bin/sh""#));
+    assert!(allowed("./bin/../bin/sh", r#""bin/sh""#));
+    assert!(!allowed("/bin/sh", r#""sh""#));
+    assert!(!allowed("sh", r#""/bin/sh""#));
+    assert!(!allowed("bin/sh", r#""/bin/sh""#));
+    assert!(!allowed("sh", r#""bash""#));
 }
 
 #[test]

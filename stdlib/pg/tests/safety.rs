@@ -184,3 +184,66 @@ fn a_session_with_a_snapshot_cannot_become_read_write() {
     });
     assert!(told.is_err());
 }
+
+#[test]
+fn a_plan_says_how_many_rows_and_finds_what_can_never_work() {
+    let bed = bed();
+    bed.psql("insert into t select generate_series(1, 500); analyze t");
+    let (result, records) = bed.dry(
+        "db.execute(`delete from t where id <= $1`, [500]);
+         db.execute(`insert into later values (1)`);
+         db.transaction(|tx| tx.execute(`update t set id = id`));
+         db.execute(`create table later ()`)",
+    );
+    result.unwrap();
+    let summaries: Vec<String> = records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Planned(change) => Some(change.preview.summary.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        summaries,
+        [
+            "delete from t where id <= $1 (about 500 rows, by the planner's estimate)",
+            "",
+            "update t set id = id (about 500 rows, by the planner's estimate)",
+            ""
+        ]
+    );
+    assert_eq!(bed.psql("select count(*) from t"), "500");
+    let (result, _) = bed.dry("db.execute(`delete form t`)");
+    assert_eq!(result.unwrap_err().kind(), "pg.syntax");
+    let (result, _) = bed.dry("db.execute(`set search_path = x`)");
+    assert_eq!(result.unwrap_err().kind(), "pg.session_statement");
+}
+
+#[test]
+fn a_cancelled_run_leaves_nothing_running_in_the_server() {
+    let bed = Bed::with("create table t (id int)");
+    let folder = Scratch::new();
+    let run = TestRun::new(&folder.0, vec![crate::pg::namespace()]);
+    let cancel = run.spec.cancel.clone();
+    let script = bed.script(
+        "db.transaction(|tx| { tx.execute(`insert into t values (1)`); tx.execute(`select pg_sleep(600)`); })",
+    );
+    let wait_for = |what: &str| {
+        bed.psql(&format!(
+            "do $$ begin for i in 1..400 loop
+               perform pg_stat_clear_snapshot();
+               exit when {what} exists (select from pg_stat_activity where query like '%pg_sleep(600)%'
+                 and datname = current_database() and pid <> pg_backend_pid() and state = 'active');
+               perform pg_sleep(0.025); if i = 400 then raise 'not so'; end if;
+             end loop; end $$"
+        ))
+    };
+    std::thread::scope(|threads| {
+        let running = threads.spawn(|| run.eval(&script).0);
+        wait_for("");
+        cancel.cancel();
+        assert_eq!(running.join().unwrap().unwrap_err().kind(), "interrupted");
+    });
+    wait_for("not");
+    assert_eq!(bed.psql("select count(*) from t"), "0");
+}
