@@ -49,12 +49,13 @@ pub fn brief(run: &Run, cell: &Dynamic) -> String {
     if cell.is_unit() {
         return String::new();
     }
-    if cell.is_string() {
-        return value::show(cell);
+    if let Some(described) = run.registry().describe(cell) {
+        return described;
     }
-    run.registry()
-        .describe(cell)
-        .unwrap_or_else(|| value::literal(cell, 200))
+    if cell.is_array() || cell.is_map() {
+        return value::literal(cell, 200);
+    }
+    value::show(cell)
 }
 
 /// The maps of a list of records.
