@@ -13,13 +13,17 @@ pub mod env;
 pub mod files;
 pub mod fs;
 pub mod json;
+pub mod log;
 pub mod pg;
 pub mod process;
 pub mod render;
 pub mod secret;
 pub mod sh;
 pub mod sys;
+pub mod text;
+pub mod time;
 pub mod toml;
+pub mod ui;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -36,10 +40,14 @@ pub fn namespaces() -> Vec<Namespace> {
         env::namespace(),
         fs::namespace(),
         json::namespace(),
+        log::namespace(),
         pg::namespace(),
         sh::namespace(),
         sys::namespace(),
+        text::namespace(),
+        time::namespace(),
         toml::namespace(),
+        ui::namespace(),
         yaml::namespace(),
     ]
 }

@@ -4,6 +4,10 @@
 //! [`Postgres::create_database`]. [`Postgres::start`] is a server of one's own, for tests that stop it.
 //! The server ends when its handle is dropped and when the test process ends in whatever way: a
 //! small watchdog process holds the other end of a pipe.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a helper of tests, which starts a server and is no primitive"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,6 +1,8 @@
 //! The kinds of compression, and how each is written and read.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::rc::Rc;
 
 use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::value::{Size, closest};
@@ -238,6 +240,41 @@ impl<R: Read> Read for Bounded<R> {
             .left
             .checked_sub(read as u64)
             .ok_or_else(|| io::Error::other(TooLarge))?;
+        Ok(read)
+    }
+}
+
+/// What may still be read until more is allowed. A tar archive has long names and extended headers
+/// between its entries, which its reader takes into memory as a whole, however long they say they are.
+#[derive(Clone, Default)]
+pub struct Allowance(Rc<Cell<u64>>);
+
+impl Allowance {
+    /// Allow so much from here on.
+    pub fn set(&self, bytes: u64) {
+        self.0.set(bytes);
+    }
+
+    /// A reader that keeps to it.
+    pub fn reading<R: Read>(&self, inner: R) -> impl Read + use<R> {
+        Allowed {
+            inner,
+            allowance: self.clone(),
+        }
+    }
+}
+
+struct Allowed<R> {
+    inner: R,
+    allowance: Allowance,
+}
+
+impl<R: Read> Read for Allowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.allowance.0.get().checked_sub(read as u64);
+        self.allowance
+            .set(left.ok_or_else(|| io::Error::other(TooLarge))?);
         Ok(read)
     }
 }

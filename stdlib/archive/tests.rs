@@ -239,6 +239,31 @@ fn a_bomb_is_stopped() {
 }
 
 #[test]
+fn a_name_that_never_ends_is_not_taken_into_memory() {
+    let folder = Scratch::new();
+    for kind in [b'L', b'x'] {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("././@LongLink").unwrap();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_size(3 << 30);
+        header.set_cksum();
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.write_all(header.as_bytes()).unwrap();
+        let name = vec![b'a'; 1 << 20];
+        for _ in 0..64 {
+            encoder.write_all(&name).unwrap();
+        }
+        fs::write(folder.0.join("x.tar.zst"), encoder.finish().unwrap()).unwrap();
+        for script in [
+            r#"archive::untar("x.tar.zst", "out")"#,
+            r#"archive::list("x.tar.zst")"#,
+        ] {
+            assert_eq!(fails(&folder, script).0, "archive.too_large", "{script}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_comes_back_as_it_was() {
     let folder = Scratch::new();
     let root = folder.0.join("site");

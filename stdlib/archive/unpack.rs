@@ -10,7 +10,7 @@ use ccrun_kernel::value::{Size, Timestamp};
 use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 
 use super::compress::unreadable;
-use super::compression::{Bounded, recognised};
+use super::compression::{Allowance, Bounded, recognised};
 use super::entries::{Item, Kind, item};
 use crate::files::{FilePath, Files, Mode, Work, blocking, failed};
 
@@ -235,6 +235,12 @@ fn described(item: &Item) -> Map {
     ])
 }
 
+/// How far ahead an archive is read.
+const BUFFER: usize = 256 << 10;
+
+/// How much may stand between two entries: names, extended headers, and what is read ahead.
+const MOST_METADATA: u64 = (1 << 20) + 2 * BUFFER as u64;
+
 /// An archive that is read through.
 struct Source<'a> {
     files: &'a Files,
@@ -269,12 +275,16 @@ impl Source<'_> {
         // The headers and the padding of each entry come on top of its content.
         let overhead = max_entries.saturating_mul(4096);
         let stream = Size::from_bytes(max_size.bytes().saturating_add(overhead));
-        let stream =
-            BufReader::with_capacity(256 << 10, Bounded::new(kind.decoder(reader)?, stream));
-        let mut archive = tar::Archive::new(stream);
+        let allowance = Allowance::default();
+        let stream = allowance.reading(Bounded::new(kind.decoder(reader)?, stream));
+        let mut archive = tar::Archive::new(BufReader::with_capacity(BUFFER, stream));
+        allowance.set(MOST_METADATA);
         let mut totals = Totals::default();
         for entry in archive.entries().map_err(|error| wrong(&error))? {
             let mut entry = entry.map_err(|error| wrong(&error))?;
+            // What nobody takes of it is skipped on the way to the next one.
+            let stored = entry.header().entry_size().unwrap_or(0);
+            let until_next = stored.saturating_add(MOST_METADATA);
             totals.entries += 1;
             if totals.entries > max_entries {
                 return Err(Error::new(
@@ -286,6 +296,7 @@ impl Source<'_> {
                 )
                 .hint("if that is right, raise `max_entries`"));
             }
+            allowance.set(until_next);
             let Some(item) = item(&entry, strip)? else {
                 continue;
             };
@@ -300,7 +311,9 @@ impl Source<'_> {
                 )
                 .hint("if that is right, raise `max_size`"));
             }
+            allowance.set(u64::MAX);
             take(&item, &mut entry)?;
+            allowance.set(until_next);
         }
         Ok(totals)
     }

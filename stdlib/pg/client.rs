@@ -65,8 +65,8 @@ impl PgClient {
     ///
     /// `db.transaction` is a primitive that reads: by itself it changes nothing, and a dry run must
     /// go through its closure. What is done *in* it by `tx.execute` is a change of its own, which the
-    /// wrapper permits, confirms and records, and plans in a dry run; and `tx.query` makes the
-    /// session read-only for its statement (`transaction.rs`). So this is the one place where a
+    /// wrapper permits, confirms and records, and plans in a dry run; and `tx.query` asks in a part
+    /// of the transaction that is READ ONLY (`transaction.rs`). So this is the one place where a
     /// client that was opened for reading hands out a session that may write.
     ///
     /// # Errors

@@ -30,6 +30,12 @@ pub struct Database {
 /// Without arguments: the target's `postgres` section, else `PGHOST` and the like, else `DATABASE_URL`.
 /// With a name: that database on the target's server. Nothing is sent before the first statement.
 ///
+/// A map of options has `url`, `host` (a name, an address, or the folder of a Unix socket), `port`,
+/// `user`, `password` (string or secret), `database`, `sslmode`, `sslrootcert`, `application_name`
+/// (`ccrun`), `connect_timeout` (`10s`), `settings` (`#{ statement_timeout: "30s" }`) and
+/// `max_connections` (10). What is left out comes from `PGHOST` and the like; a password also from
+/// `~/.pgpass`.
+///
 /// # Errors
 /// `pg.bad_url`, `pg.bad_option`, `config.section`.
 ///
@@ -169,7 +175,7 @@ impl Database {
     ///
     /// # Example
     /// ```rhai,no_run
-    /// let gone = pg::connect().execute("delete from sessions where seen < now() - $1", [time::duration("30d")]);
+    /// let gone = pg::connect().execute("delete from sessions where seen < now() - $1::interval", ["30 days"]);
     /// ```
     #[primitive(change, needs = pg(self.server.resource), preview = plan_execute)]
     async fn execute(&self, cx: &Cx, sql: String, params: Option<Array>) -> Result<u64> {

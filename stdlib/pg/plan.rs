@@ -41,8 +41,13 @@ pub async fn execute(
     let result = session::run_guarded(&mut lease, &explain, &parameters, Want::Value).await;
     match result.map_err(|failure| failure.explain(server)) {
         Ok(answer) => {
-            let plan = answer.rows.first().map(ccrun_kernel::value::to_json).unwrap_or_default();
-            Ok(estimate(&plan).map_or_else(Preview::default, |rows| Preview::new(summary(sql, rows))))
+            let plan = answer
+                .rows
+                .first()
+                .map(ccrun_kernel::value::to_json)
+                .unwrap_or_default();
+            Ok(estimate(&plan)
+                .map_or_else(Preview::default, |rows| Preview::new(summary(sql, rows))))
         }
         Err(error) if ["pg.syntax", "pg.bad_parameter"].contains(&error.kind()) => Err(error),
         Err(_) => Ok(Preview::default()),
@@ -56,7 +61,11 @@ fn estimate(plan: &Value) -> Option<u64> {
         return None;
     }
     let inputs = node.get("Plans")?.as_array()?;
-    inputs.iter().find(|input| input["Parent Relationship"] == "Outer")?.get("Plan Rows")?.as_u64()
+    inputs
+        .iter()
+        .find(|input| input["Parent Relationship"] == "Outer")?
+        .get("Plan Rows")?
+        .as_u64()
 }
 
 fn summary(sql: &str, rows: u64) -> String {

@@ -13,8 +13,8 @@ use super::client::PgClient;
 use super::connect::Server;
 use super::database::Database;
 use super::errors;
-use super::pool::Lease;
 use super::plan;
+use super::pool::Lease;
 use super::portable;
 use super::session::{self, Answer, Want};
 use super::sql::{Facts, without_locking};
@@ -52,6 +52,8 @@ struct State {
     dry_run: bool,
     /// The first statement that failed: the server does nothing more after it.
     failed: Option<String>,
+    /// Whether it is in a part that is READ ONLY.
+    fenced: bool,
     /// Whether something may stay behind in the session.
     leaves_traces: bool,
     savepoints: u32,
@@ -134,6 +136,7 @@ impl Database {
             read_only: options.read_only || cx.dry_run(),
             dry_run: cx.dry_run(),
             failed: None,
+            fenced: false,
             leaves_traces: false,
             savepoints: 0,
         };
@@ -313,6 +316,7 @@ impl Transaction {
         let name = cx.block_on(async {
             let mut state = self.state.lock().await;
             state.usable()?;
+            state.fence(false, &self.server).await?;
             state.savepoints += 1;
             let name = format!("ccrun_{}", state.savepoints);
             state
@@ -324,6 +328,8 @@ impl Transaction {
         let result = call.invoke(&body, [Dynamic::from(self.clone())]);
         cx.block_on(async {
             let mut state = self.state.lock().await;
+            // A READ ONLY part that was entered inside ends with the savepoint.
+            state.fenced = false;
             if result.is_ok() {
                 state.usable()?;
                 return state.raw(&format!("RELEASE {name}"), &self.server).await;
@@ -437,13 +443,10 @@ impl State {
         } else {
             sql.into()
         };
-        // What is only allowed to ask, and might do more, asks in a part that is READ ONLY. Releasing
-        // its savepoint gives the transaction its rights back.
-        let fenced = right == Right::Ask && !facts.plain && !self.read_only;
-        if fenced {
-            self.raw("SAVEPOINT ccrun_ask; SET TRANSACTION READ ONLY", server)
-                .await?;
-        }
+        // Rows are locked for a change that follows, which the READ ONLY part would refuse.
+        let locks = facts.plain && !facts.locking.is_empty();
+        let fence = right == Right::Ask && !locks && !self.read_only;
+        self.fence(fence, server).await?;
         self.leaves_traces |= facts.leaves_traces;
         let lease = self
             .lease
@@ -457,16 +460,29 @@ impl State {
                 failure.explain(server)
             }
         })?;
-        if fenced {
-            // EXPLAIN ANALYZE may do what it explains: that is taken back.
-            let end = if facts.verb == "explain" {
-                "ROLLBACK TO ccrun_ask; RELEASE ccrun_ask"
-            } else {
-                "RELEASE ccrun_ask"
-            };
-            self.raw(end, server).await?;
+        // EXPLAIN ANALYZE may do what it explains: that is taken back.
+        if fence && facts.verb == "explain" {
+            self.fenced = false;
+            self.raw("ROLLBACK TO ccrun_ask; RELEASE ccrun_ask", server)
+                .await?;
         }
         Ok(answer)
+    }
+
+    /// Enter or leave the part of the transaction that is READ ONLY. What is only allowed to ask is
+    /// asked there; releasing its savepoint gives the transaction its rights back. Questions in a row
+    /// stay in it, so that a round trip is spent only where asking and acting take turns.
+    async fn fence(&mut self, wanted: bool, server: &Server) -> Result<()> {
+        if wanted == self.fenced {
+            return Ok(());
+        }
+        self.fenced = wanted;
+        let sql = if wanted {
+            "SAVEPOINT ccrun_ask; SET TRANSACTION READ ONLY"
+        } else {
+            "RELEASE ccrun_ask"
+        };
+        self.raw(sql, server).await
     }
 
     /// Run our own SQL by the simple protocol.

@@ -7,11 +7,12 @@ use ccrun_kernel::testing::{Scratch, TestRun};
 use super::Bed;
 
 /// Ways to write, or to make later statements write, that a script may try in a query.
-const TRICKS: [&str; 14] = [
+const TRICKS: [&str; 15] = [
     "insert into t values (1)",
     "with x as (insert into t values (1) returning *) select * from x",
     "select 1 into made",
     "select sneak()",
+    "select * from sly",
     "select nextval('s')",
     "set default_transaction_read_only = off",
     "set transaction read write",
@@ -30,6 +31,7 @@ fn bed() -> Bed {
          create function sneak() returns int language plpgsql as $$ begin
             perform set_config('transaction_read_only', 'off', true);
             insert into t values (1); return 1; end $$;
+         create view sly as select sneak();
          create procedure sneak_procedure() language plpgsql as $$ begin
             perform set_config('default_transaction_read_only', 'off', false);
             commit; insert into t values (1); end $$;
@@ -195,7 +197,7 @@ fn a_plan_says_how_many_rows_and_finds_what_can_never_work() {
          db.transaction(|tx| tx.execute(`update t set id = id`));
          db.execute(`create table later ()`)",
     );
-    result.unwrap();
+    assert!(result.is_ok(), "{result:?}");
     let summaries: Vec<String> = records
         .iter()
         .filter_map(|record| match &record.event {

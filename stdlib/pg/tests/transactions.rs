@@ -64,7 +64,10 @@ fn a_savepoint_can_fail_alone() {
                 let kind = ();
                 try { tx.savepoint(|tx| { tx.execute(`update t set n = 9`); tx.execute(`insert into t values (1, 1)`); }); }
                 catch (e) { kind = e.kind; }
-                let inner = tx.savepoint(|tx| tx.execute(`insert into t values (2, 2)`));
+                let inner = tx.savepoint(|tx| { tx.value(`select 1`); tx.execute(`insert into t values (2, 2)`) });
+                tx.savepoint(|tx| tx.value(`select 1`));
+                tx.value(`select 1`);
+                tx.savepoint(|tx| 1);
                 [kind, inner]
              })"
         ),
@@ -81,12 +84,13 @@ fn queries_in_a_transaction_only_ask() {
     let bed = accounts();
     bed.psql(
         "create function sneak() returns int language sql as $$ insert into t values (100, 1) returning id $$;
-         create sequence s",
+         create sequence s; create view sly as select sneak()",
     );
     for sql in [
         "insert into t values (3, 3) returning *",
         "with x as (insert into t values (3, 3) returning *) select * from x",
         "select sneak()",
+        "select * from sly",
         "select nextval('s')",
         "commit",
         "set transaction read write",
