@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod archive;
+pub mod crypto;
 pub mod document;
 pub mod env;
 pub mod files;
@@ -37,11 +38,13 @@ use ccrun_kernel::config::Target;
 pub fn namespaces() -> Vec<Namespace> {
     vec![
         archive::namespace(),
+        crypto::namespace(),
         env::namespace(),
         fs::namespace(),
         json::namespace(),
         log::namespace(),
         pg::namespace(),
+        secret::namespace(),
         sh::namespace(),
         sys::namespace(),
         text::namespace(),

@@ -7,7 +7,7 @@ use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 
 use super::compression::{Bounded, Compression, is_too_large, recognised};
-use crate::files::{FilePath, Files, blocking, failed};
+use crate::files::{FilePath, Files, blocking, failed, preview};
 
 /// How a file is compressed.
 #[derive(Clone, Options)]
@@ -62,7 +62,7 @@ async fn gzip_preview(
     dest: &FilePath,
     _options: &GzipOptions,
 ) -> Result<Preview> {
-    preview(cx, "compress", path, dest).await
+    into(cx, "compress", path, dest).await
 }
 
 /// Decompress a file that `gzip` made into another, and return the size of the result.
@@ -129,7 +129,7 @@ async fn zstd_preview(
     dest: &FilePath,
     _options: &ZstdOptions,
 ) -> Result<Preview> {
-    preview(cx, "compress", path, dest).await
+    into(cx, "compress", path, dest).await
 }
 
 /// Decompress a file that `zstd` made into another, and return the size of the result.
@@ -285,13 +285,14 @@ async fn decompress_preview(
     dest: &FilePath,
     _options: &DecompressOptions,
 ) -> Result<Preview> {
-    preview(cx, "decompress", path, dest).await
+    into(cx, "decompress", path, dest).await
 }
 
-async fn preview(cx: &Cx, verb: &str, path: &FilePath, dest: &FilePath) -> Result<Preview> {
+async fn into(cx: &Cx, verb: &str, path: &FilePath, dest: &FilePath) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (path, dest, verb) = (path.clone(), dest.clone(), verb.to_owned());
-    blocking(cx, move |_| {
+    let summary = format!("{verb} {path} into {dest}");
+    preview(cx, summary, move |_| {
         not_the_same(&path, &dest)?;
         let (_, metadata) = files.open_file(&path)?;
         let size = Size::from_bytes(metadata.len());

@@ -10,7 +10,7 @@ use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Error, FromArg, Options, Preview, Progress, Result, primitive};
 
 use super::compression::Compression;
-use crate::files::{FilePath, Files, PathPattern, Work, blocking, failed};
+use crate::files::{FilePath, Files, PathPattern, Work, blocking, failed, preview};
 
 /// What goes into an archive, and how it is compressed.
 #[derive(Clone, Options)]
@@ -123,7 +123,8 @@ async fn tar_preview(
 ) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (path, dest, options) = (path.clone(), dest.clone(), options.clone());
-    blocking(cx, move |work| {
+    let summary = format!("put {path} into {dest}");
+    preview(cx, summary, move |work| {
         let (mut entries, mut content) = (0_u64, 0_u64);
         Selection::new(&files, work, &path, &options)?.each(|_, _, metadata| {
             entries += 1;

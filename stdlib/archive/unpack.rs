@@ -12,7 +12,7 @@ use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 use super::compress::unreadable;
 use super::compression::{Allowance, Bounded, recognised};
 use super::entries::{Item, Kind, item};
-use crate::files::{FilePath, Files, Mode, Work, blocking, failed};
+use crate::files::{FilePath, Files, Mode, Work, blocking, failed, preview};
 
 /// How an archive is unpacked.
 #[derive(Clone, Options)]
@@ -115,7 +115,8 @@ async fn untar_preview(
 ) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (path, folder, options) = (path.clone(), folder.clone(), options.clone());
-    blocking(cx, move |work| {
+    let summary = format!("unpack {path} into {folder}");
+    preview(cx, summary, move |work| {
         let source = Source {
             files: &files,
             work,

@@ -8,6 +8,7 @@ mod error;
 mod mode;
 mod path;
 mod pattern;
+mod preview;
 mod work;
 
 pub use atomic::AtomicFile;
@@ -17,4 +18,5 @@ pub use error::failed;
 pub use mode::Mode;
 pub use path::{EntryPath, FilePath, folder_of_run, resolve};
 pub use pattern::{PathPattern, PatternPart};
+pub use preview::preview;
 pub use work::{Work, blocking};

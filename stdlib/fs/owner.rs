@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use ccrun_kernel::{Cx, Preview, Result, primitive};
 
 use super::accounts::Accounts;
-use crate::files::{FilePath, Files, Mode, blocking};
+use crate::files::{FilePath, Files, Mode, blocking, preview};
 
 /// Set the mode of a file or directory, such as `"0640"`.
 ///
@@ -40,7 +40,8 @@ async fn chmod(cx: &Cx, path: FilePath, mode: Mode) -> Result<()> {
 async fn chmod_preview(cx: &Cx, path: &FilePath, mode: &Mode) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (path, mode) = (path.clone(), *mode);
-    blocking(cx, move |_| {
+    let summary = format!("set the mode of {path} to {mode}");
+    preview(cx, summary, move |_| {
         let old = Mode::from_bits(files.metadata(&path, true)?.mode());
         if old == mode {
             return Ok(Preview::new(format!("{path} has the mode {mode} already")).unchanged());
@@ -88,7 +89,8 @@ async fn chown(cx: &Cx, path: FilePath, owner: String) -> Result<()> {
 async fn chown_preview(cx: &Cx, path: &FilePath, owner: &str) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (path, owner) = (path.clone(), owner.to_owned());
-    blocking(cx, move |_| {
+    let summary = format!("give {path} to {owner}");
+    preview(cx, summary, move |_| {
         let wanted = Wanted::read(&files, &owner)?;
         let found = files.metadata(&path, true)?;
         let old = format!(

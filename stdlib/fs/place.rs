@@ -7,7 +7,7 @@ use std::path::Path;
 use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 
-use crate::files::{EntryPath, FilePath, Files, Mode, Work, blocking, failed};
+use crate::files::{EntryPath, FilePath, Files, Mode, Work, blocking, failed, preview};
 
 /// How a file gets to its new place.
 #[derive(Clone, Options)]
@@ -87,7 +87,8 @@ async fn copy_preview(
 ) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (from, to, overwrite) = (from.clone(), to.clone(), options.overwrite);
-    blocking(cx, move |work| {
+    let summary = format!("copy {from} to {to}");
+    preview(cx, summary, move |work| {
         let (_, metadata) = files.open_file(&from)?;
         let size = Size::from_bytes(metadata.len());
         let Some(existing) = files.find(&to, true)? else {
@@ -172,7 +173,8 @@ async fn rename_preview(
 ) -> Result<Preview> {
     let files = cx.client::<Files>().await?;
     let (from, to, overwrite) = (from.clone(), to.clone(), options.overwrite);
-    blocking(cx, move |_| {
+    let summary = format!("rename {from} to {to}");
+    preview(cx, summary, move |_| {
         files.metadata(&from, false)?;
         match files.find(&to, false)? {
             Some(_) if !overwrite => Err(occupied(&to)),

@@ -483,8 +483,10 @@ fn a_dry_run_changes_nothing_and_shows_what_would_change() {
 fn a_dry_run_finds_what_could_not_work() {
     let folder = Scratch::new();
     for (script, kind) in [
-        (r#"fs::rename("none", "b")"#, "fs.not_found"),
-        (r#"fs::copy("none", "b")"#, "fs.not_found"),
+        (
+            r#"fs::write("a", "a"); fs::copy(".", "b")"#,
+            "fs.is_a_directory",
+        ),
         (r#"fs::remove_all("/")"#, "fs.refused"),
         (
             r#"fs::chown(".", "nobody-of-that-name")"#,
@@ -496,6 +498,44 @@ fn a_dry_run_finds_what_could_not_work() {
             .eval(script);
         assert_eq!(result.unwrap_err().kind(), kind, "{script}");
     }
+}
+
+#[test]
+fn a_plan_goes_on_with_what_an_earlier_change_will_make() {
+    let folder = Scratch::new();
+    let script = r#"
+        fs::create_dir("d");
+        fs::write("d/new", "a");
+        fs::append("d/log", "a");
+        fs::copy("d/new", "copy");
+        fs::rename("d/new", "d/other");
+        fs::chmod("d/other", "0600");
+        fs::chown("d/other", "0");
+        archive::gzip("dump.sql", "dump.sql.gz");
+        archive::zstd_decompress("dump.zst", "dump");
+        archive::tar("d", "d.tar");
+        archive::untar("d.tar", "e");
+    "#;
+    let spaces = vec![namespace(), crate::archive::namespace()];
+    let (result, records) = TestRun::new(&folder.0, spaces).dry().eval(script);
+    result.map(drop).unwrap();
+    assert!(names(&folder.0).is_empty());
+    let said = |record: &Record| match &record.event {
+        Event::Planned(change) => Some(change.preview.summary.clone()),
+        _ => None,
+    };
+    let said: Vec<String> = records.iter().filter_map(said).collect();
+    assert_eq!(said.len(), 11);
+    assert!(
+        said[3].ends_with("d/new does not exist yet)"),
+        "{}",
+        said[3]
+    );
+    assert!(
+        said[7].ends_with("dump.sql does not exist yet)"),
+        "{}",
+        said[7]
+    );
 }
 
 #[test]

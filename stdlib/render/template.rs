@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
+use base64::Engine as _;
 use ccrun_kernel::rhai::{Dynamic, Map};
 use ccrun_kernel::secret::Secret;
 use ccrun_kernel::value::{closest, show, to_json};
@@ -52,6 +53,9 @@ fn environment() -> Result<Environment<'static>> {
     environment.set_recursion_limit(100);
     environment.add_filter("urlencode", |text: String| {
         utf8_percent_encode(&text, RESERVED).to_string()
+    });
+    environment.add_filter("b64encode", |text: String| {
+        base64::engine::general_purpose::STANDARD.encode(text)
     });
     environment.add_filter("tojson", |value: Value| to_json(&back(&value)).to_string());
     environment.add_filter("shellquote", |text: String| format!("'{}'", text.replace('\'', r"'\''")));

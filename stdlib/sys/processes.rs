@@ -56,6 +56,8 @@ async fn processes(cx: &Cx, options: ProcessesOptions) -> Result<Vec<Map>> {
         let mut found: Vec<_> = system
             .processes()
             .values()
+            // On Linux the threads of processes are listed too.
+            .filter(|process| process.thread_kind().is_none())
             .filter(|process| {
                 let name = process.name().to_string_lossy();
                 options

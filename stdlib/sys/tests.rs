@@ -34,7 +34,7 @@ fn what_the_kernel_says_is_what_scripts_get() {
         assert(own.len() >= 1);
         assert(sys::processes(#{ limit: 2 }).len() <= 2);
         assert(sys::processes(#{ name: "no such process" }).len() == 0);
-        [m.total.bytes, sys::hostname()]
+        [m.total.bytes, sys::hostname(), own.map(|p| p.pid)]
     "#;
     let found = eval(vec![namespace()], script)
         .unwrap()
@@ -56,6 +56,19 @@ fn what_the_kernel_says_is_what_scripts_get() {
         .unwrap()
         * 1024;
     assert_eq!(found[0].as_int().unwrap(), total);
+    // Threads are none: each process is the leader of its group.
+    for pid in found[2].clone().into_typed_array::<i64>().unwrap() {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "compared with the system's own words"
+        )]
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+        assert_eq!(
+            group.map_or(pid, |group| group.trim().parse().unwrap()),
+            pid
+        );
+    }
     assert_eq!(found[1].clone().into_string().unwrap(), hostname.trim());
 }
 

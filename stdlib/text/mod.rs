@@ -41,7 +41,8 @@ pub fn namespace() -> Namespace {
 /// A template in the language of Jinja, filled in with values.
 ///
 /// `{{ name }}`, `{% for item in items %} … {% endfor %}`, `{% if … %}`, filters such as
-/// `{{ names | join(", ") }}`, and `urlencode`, `tojson`, `shellquote`. Nothing is escaped by itself,
+/// `{{ names | join(", ") }}`, and `urlencode`, `tojson`, `shellquote`,
+/// `b64encode`. Nothing is escaped by itself,
 /// lines that hold only a `{% … %}` vanish, and a value that is not there is an error.
 ///
 /// # Errors

@@ -162,6 +162,13 @@ impl Registry {
         &self.objects
     }
 
+    /// Whether the value is a handle that scripts can hold.
+    #[must_use]
+    pub fn is_object(&self, value: &Dynamic) -> bool {
+        let type_id = value.type_id();
+        self.objects.iter().any(|object| object.type_id == type_id)
+    }
+
     /// What an object shows of itself, if the value is one.
     #[must_use]
     pub fn describe(&self, value: &Dynamic) -> Option<String> {

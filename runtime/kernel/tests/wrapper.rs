@@ -92,6 +92,18 @@ impl Number {
         cx.client::<World>().await?.write(&self.name, value)
     }
 
+    /// Give back a number after a while.
+    ///
+    /// # Example
+    /// ```rhai
+    /// toy::create("a", 1).slow(1);
+    /// ```
+    #[primitive(read, needs = toy(self.name))]
+    async fn slow(&self, number: i64) -> i64 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        number
+    }
+
     /// Its name.
     ///
     /// # Example
@@ -198,6 +210,7 @@ fn namespace() -> Namespace {
             broken,
             hang,
             Number::value,
+            Number::slow,
             Number::set,
             Number::name,
         ])
@@ -263,6 +276,16 @@ fn functions_methods_and_properties_work() {
         value.expect("works").into_string().expect("text"),
         "Number(a) a 42"
     );
+}
+
+#[test]
+fn closures_that_run_at_the_same_time_share_a_handle() {
+    let toy = Toy::new();
+    let script = "
+        let n = toy::create(\"a\", 1);
+        let slow = each([1, 2, 3, 4], #{ limit: 4 }, |i| n.slow(i));
+        slow[3] + n.value()";
+    assert_eq!(toy.run(script).expect("no data race").as_int(), Ok(5));
 }
 
 #[test]

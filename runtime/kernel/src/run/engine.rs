@@ -66,7 +66,7 @@ pub fn build(run: &Arc<Run>) -> Engine {
         deprecated,
         reason = "Rhai marks the callback as volatile, not as going away"
     )]
-    engine.on_var(move |name, _, _| {
+    engine.on_var(move |name, _, context| {
         let Some(run) = weak.upgrade() else {
             return Ok(None);
         };
@@ -74,7 +74,7 @@ pub fn build(run: &Arc<Run>) -> Engine {
             "params" => Some(Dynamic::from(run.params().clone())),
             "target" => Some(run.target().name().to_owned().into()),
             "trigger" => Some(run.spec().trigger.clone()),
-            _ => None,
+            _ => captured_handle(&run, context.scope(), name),
         })
     });
     let weak = Arc::downgrade(run);
@@ -90,6 +90,14 @@ pub fn build(run: &Arc<Run>) -> Engine {
             .map_err(|error| error.into_script(rhai::Position::NONE))
     });
     engine
+}
+
+/// A captured variable that holds a handle, as a copy. The interpreter locks a captured variable for
+/// as long as a method of it runs, so that two closures could not use one database at the same time;
+/// handles are shared already and need no lock.
+fn captured_handle(run: &Run, variables: &rhai::Scope<'_>, name: &str) -> Option<Dynamic> {
+    let variable = variables.get(name)?;
+    (variable.is_shared() && run.registry().is_object(variable)).then(|| variable.flatten_clone())
 }
 
 /// The language without any primitive: what parsing alone needs.

@@ -137,8 +137,9 @@ pub fn syntax_tree(name: &str, source: &str) -> Result<AST> {
 
 /// The words that Rhai reserves without using them, and that are the names of real things: the
 /// `default` of a parameter, a Docker `package`, the `new` row of a change.
-const FREED_WORDS: [&str; 14] = [
+const FREED_WORDS: [&str; 15] = [
     "case",
+    "debug",
     "default",
     "new",
     "package",
