@@ -51,7 +51,7 @@ pub struct DecompressOptions {
 /// archive::gunzip("dump.sql.gz", "copy.sql");
 /// assert(fs::read("copy.sql") == "select 1;\n");
 /// ```
-#[primitive(change, needs = fs(path), needs = fs(dest), preview = gzip_preview)]
+#[primitive(change, needs = read fs(path), needs = fs(dest), preview = gzip_preview)]
 async fn gzip(cx: &Cx, path: FilePath, dest: FilePath, options: GzipOptions) -> Result<Size> {
     compress(cx, path, dest, Compression::Gzip, options.level, 1).await
 }
@@ -79,7 +79,7 @@ async fn gzip_preview(
 /// archive::gzip("a.txt", "a.txt.gz");
 /// assert(archive::gunzip("a.txt.gz", "b.txt") == 5);
 /// ```
-#[primitive(change, needs = fs(path), needs = fs(dest), preview = decompress_preview)]
+#[primitive(change, needs = read fs(path), needs = fs(dest), preview = decompress_preview)]
 async fn gunzip(
     cx: &Cx,
     path: FilePath,
@@ -105,7 +105,7 @@ async fn gunzip(
 /// archive::zstd_decompress("dump.sql.zst", "copy.sql");
 /// assert(fs::read("copy.sql") == "select 1;\n");
 /// ```
-#[primitive(change, needs = fs(path), needs = fs(dest), preview = zstd_preview)]
+#[primitive(change, needs = read fs(path), needs = fs(dest), preview = zstd_preview)]
 async fn zstd_compress(
     cx: &Cx,
     path: FilePath,
@@ -146,7 +146,7 @@ async fn zstd_preview(
 /// archive::zstd_compress("a.txt", "a.txt.zst");
 /// assert(archive::zstd_decompress("a.txt.zst", "b.txt") == 5);
 /// ```
-#[primitive(change, needs = fs(path), needs = fs(dest), preview = decompress_preview)]
+#[primitive(change, needs = read fs(path), needs = fs(dest), preview = decompress_preview)]
 async fn zstd_decompress(
     cx: &Cx,
     path: FilePath,

@@ -51,7 +51,7 @@ pub struct TarOptions {
 /// archive::untar("conf.tar.zst", "copy");
 /// assert(made.entries == 1 && fs::read("copy/app.toml") == "port = 80\n");
 /// ```
-#[primitive(change, needs = fs(path), needs = fs(dest), preview = tar_preview)]
+#[primitive(change, needs = read fs(path), needs = fs(dest), preview = tar_preview)]
 async fn tar(cx: &Cx, path: FilePath, dest: FilePath, options: TarOptions) -> Result<Map> {
     let files = cx.client::<Files>().await?;
     let progress = cx.progress(format!("{path} → {dest}"), None).bytes();

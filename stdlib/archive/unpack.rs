@@ -54,7 +54,7 @@ pub struct UntarOptions {
 /// archive::untar("site.tar.gz", "www", #{ strip: 1 });
 /// assert(fs::read("www/index.html") == "<p>hello");
 /// ```
-#[primitive(change, needs = fs(path), needs = fs(folder), preview = untar_preview)]
+#[primitive(change, needs = read fs(path), needs = fs(folder), preview = untar_preview)]
 async fn untar(cx: &Cx, path: FilePath, folder: FilePath, options: UntarOptions) -> Result<Map> {
     let files = cx.client::<Files>().await?;
     let told = cx.clone();

@@ -32,7 +32,7 @@ pub struct PlaceOptions {
 /// fs::copy("app.conf", "app.conf.bak");
 /// assert(fs::read("app.conf.bak") == "port = 80\n");
 /// ```
-#[primitive(change, needs = fs(from), needs = fs(to), preview = copy_preview)]
+#[primitive(change, needs = read fs(from), needs = fs(to), preview = copy_preview)]
 async fn copy(cx: &Cx, from: FilePath, to: FilePath, options: PlaceOptions) -> Result<Size> {
     let files = cx.client::<Files>().await?;
     let mut progress = cx.progress(format!("{from} → {to}"), None).bytes();

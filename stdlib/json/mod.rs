@@ -6,7 +6,7 @@
 mod merge;
 mod pointer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::value::to_json;

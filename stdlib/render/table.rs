@@ -47,7 +47,8 @@ pub fn table(rows: &[Map], options: &TableOptions) -> Result<String> {
     let last = columns.len() - 1;
     for (index, name) in columns.iter().enumerate() {
         let Some(column) = table.column_mut(index) else { continue };
-        column.set_padding((0, if index == last { 0 } else { 2 }));
+        // The preset puts one space between columns already.
+        column.set_padding((0, u16::from(index != last)));
         if rows.iter().filter_map(|row| row.get(name.as_str())).all(is_number) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -9,7 +9,8 @@ use ccrun_kernel::secret::Secret;
 use ccrun_kernel::value::{closest, show, to_json};
 use ccrun_kernel::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, escape_formatter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::document::{MOST_BYTES, Place, excerpt};
@@ -51,6 +52,15 @@ fn environment() -> Result<Environment<'static>> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_recursion_limit(100);
+    environment.set_formatter(|out, state, value| match value.kind() {
+        // `True` and `None`, as Jinja has it, belong to no configuration file.
+        ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
+        ValueKind::None => Err(minijinja::Error::new(
+            ErrorKind::InvalidOperation,
+            "a value is `()`, which has no text; `{{ name or \"…\" }}` gives it one",
+        )),
+        _ => escape_formatter(out, state, value),
+    });
     environment.add_filter("urlencode", |text: String| {
         utf8_percent_encode(&text, RESERVED).to_string()
     });
@@ -112,19 +122,18 @@ fn convert(value: &Dynamic, path: &str, secrets: Secrets) -> Result<Value> {
 
 /// A value of the template for `tojson`.
 fn back(value: &Value) -> Dynamic {
-    use minijinja::value::ValueKind as Kind;
     match value.kind() {
-        Kind::None | Kind::Undefined => Dynamic::UNIT,
-        Kind::Bool => value.is_true().into(),
-        Kind::Number => match i64::try_from(value.clone()) {
+        ValueKind::None | ValueKind::Undefined => Dynamic::UNIT,
+        ValueKind::Bool => value.is_true().into(),
+        ValueKind::Number => match i64::try_from(value.clone()) {
             Ok(int) if value.is_integer() => int.into(),
             _ => f64::try_from(value.clone()).map_or(Dynamic::UNIT, Dynamic::from),
         },
-        Kind::Seq | Kind::Iterable => value
+        ValueKind::Seq | ValueKind::Iterable => value
             .try_iter()
             .map(|items| items.map(|item| back(&item)).collect::<Vec<_>>().into())
             .unwrap_or(Dynamic::UNIT),
-        Kind::Map => value
+        ValueKind::Map => value
             .try_iter()
             .map(|keys| {
                 let entries = keys.map(|key| {

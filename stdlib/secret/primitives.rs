@@ -2,6 +2,8 @@
 
 mod compose;
 mod methods;
+#[cfg(test)]
+mod tests;
 
 use ccrun_kernel::secret::Secret;
 use ccrun_kernel::{Cx, Namespace, Result, primitive, primitives};

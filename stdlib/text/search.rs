@@ -77,7 +77,8 @@ pub fn find_all(text: String, pattern: String) -> Result<Array> {
 
 /// A text with every match of a regular expression replaced.
 ///
-/// In the replacement, `$1` and `${name}` are the groups of the match, and `$$` is a `$`.
+/// In the replacement, `$1` and `${name}` are the groups of the match, and `$$` is a `$`. Write it
+/// between quotes: between backticks, `${name}` is the language's own.
 ///
 /// # Errors
 /// `text.regex` for a wrong pattern; `text.too_large` if the result is longer than 32 MiB.

@@ -92,6 +92,8 @@ fn options() -> Options {
             max_total_scalar_bytes: document::MOST_BYTES,
             max_depth: 100,
         },
+        // YAML 1.2: `yes`, `no`, `on` and `off` are texts, and the country of Norway stays `no`.
+        strict_booleans: true,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     }
@@ -101,12 +103,17 @@ fn refused(text: &str, error: &serde_saphyr::Error) -> Error {
     let message = error.without_snippet().to_string();
     // The place is said in the message as well; it is shown once.
     let why = message.split(" at line ").next().unwrap_or(&message).trim_end_matches([',', ':', ' ']);
-    if Document::is_too_large(why) || matches!(error.without_snippet(), serde_saphyr::Error::Budget { .. }) {
-        return FORMAT.too_large(why);
+    // Deep inside of aliases, only the message still says that a limit was met.
+    if Document::is_too_large(why) || ["budget breached", "limit exceeded"].iter().any(|sign| why.contains(sign)) {
+        return FORMAT.too_large("after its aliases are resolved, or in its depth");
     }
     let place = error.location().map_or(Place { line: 1, column: 1 }, |at| Place {
         line: usize::try_from(at.line()).unwrap_or(1).max(1),
         column: usize::try_from(at.column()).unwrap_or(1).max(1),
     });
-    syntax_error(FORMAT, text, place, why)
+    let built = syntax_error(FORMAT, text, place, why);
+    match error.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { .. } => built.hint("`yaml::parse_all` reads all documents of a text"),
+        _ => built,
+    }
 }

@@ -382,7 +382,12 @@ impl App {
             trigger: rhai::Dynamic::UNIT,
             policy,
             limits,
-            timeout: source.runbook.header.as_ref().and_then(|h| h.timeout).map(Duration::to_std),
+            timeout: source
+                .runbook
+                .header
+                .as_ref()
+                .and_then(|h| h.timeout)
+                .map(Duration::to_std),
             assume_yes: self.common.yes,
             resume: source.resume.clone(),
             cancel,

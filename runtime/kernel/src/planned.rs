@@ -30,7 +30,10 @@ impl Planned {
     /// What it looks like in a text.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("‹known after change {}›", self.change)
+        match self.change {
+            0 => "‹known when it runs›".to_owned(),
+            number => format!("‹known after change {number}›"),
+        }
     }
 
     fn derived(&self) -> Dynamic {

@@ -171,9 +171,33 @@ impl Effectful<'_> {
         if self.primitive.effect == Effect::Read && !self.primitive.volatile {
             run.plan().record_read(self.primitive, &arguments, &result);
         }
+        if let Err(error) = &result
+            && run.mode().is_dry()
+            && let Some(value) = self.not_there_yet(&arguments, error)
+        {
+            self.finished(id, arguments, Outcome::Planned, started, None);
+            return Ok(value);
+        }
         let result = result.map_err(|error| run.redact_error(error));
         self.finished(id, arguments, outcome, started, result.as_ref().err());
         result
+    }
+
+    /// In a dry run, what a read did not find may be what an earlier change would have made.
+    fn not_there_yet(&self, arguments: &str, error: &Error) -> Option<Dynamic> {
+        let run = self.scope.run();
+        let number = run.plan().last_number();
+        let missing = ["not_found", "undefined_", "no_database", "no_rows"];
+        if number == 0 || !missing.iter().any(|kind| error.kind().contains(kind)) {
+            return None;
+        }
+        let text = format!(
+            "{} {arguments}: {}; a planned change may make it, so what follows from it is not known",
+            self.primitive.path(),
+            error.message()
+        );
+        run.bus().emit(self.scope.step(), Event::PlanNote { text });
+        Some(self.value(number))
     }
 
     fn preview(&self, cx: &Cx, preview: Option<PreviewFn>) -> Result<Preview> {

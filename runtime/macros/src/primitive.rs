@@ -18,8 +18,10 @@ pub struct Attribute {
     undo: Option<String>,
 }
 
-/// `needs = capability(resource)`.
+/// `needs = capability(resource)`, or `needs = read capability(resource)` for a part of a change that
+/// only reads.
 struct Need {
+    effect: Option<Ident>,
     capability: String,
     resource: Expr,
 }
@@ -54,10 +56,22 @@ impl Parse for Attribute {
                         "undo" => attribute.undo = Some(input.parse::<LitStr>()?.value()),
                         "preview" => attribute.preview = Some(input.parse()?),
                         "needs" => {
-                            let capability: Ident = input.parse()?;
+                            let mut capability: Ident = input.parse()?;
+                            let mut effect = None;
+                            if input.peek(Ident) {
+                                if capability != "read" && capability != "change" {
+                                    return Err(syn::Error::new(
+                                        capability.span(),
+                                        "`read` or `change`, then the capability",
+                                    ));
+                                }
+                                effect = Some(capability);
+                                capability = input.parse()?;
+                            }
                             let inside;
                             syn::parenthesized!(inside in input);
                             attribute.needs.push(Need {
+                                effect,
                                 capability: capability.to_string(),
                                 resource: inside.parse()?,
                             });
@@ -215,7 +229,16 @@ pub fn expand(attribute: &Attribute, function: &ItemFn) -> syn::Result<TokenStre
             Some(index) => quote!(::std::option::Option::Some(#index)),
             None => quote!(::std::option::Option::None),
         };
-        quote!(::ccrun_kernel::Capability { name: #capability, parameter: #index })
+        let effect = match &need.effect {
+            None => effect.clone(),
+            Some(own) if own == "read" => quote!(Read),
+            Some(_) => quote!(Change),
+        };
+        quote!(::ccrun_kernel::Capability {
+            name: #capability,
+            effect: ::ccrun_kernel::effect::Effect::#effect,
+            parameter: #index,
+        })
     });
     let (returned, fallible) = return_type(&function.sig.output);
     let undo = match &attribute.undo {
@@ -268,7 +291,18 @@ fn prepare(
         let capability = &need.capability;
         let resource = &need.resource;
         let resource = replace_self(quote!(#resource));
-        quote!(::ccrun_kernel::Need::new(#capability, (#resource).to_string()))
+        let effect = match &need.effect {
+            None => quote!(::std::option::Option::None),
+            Some(effect) if effect == "read" => {
+                quote!(::std::option::Option::Some(
+                    ::ccrun_kernel::effect::Effect::Read
+                ))
+            }
+            Some(_) => quote!(::std::option::Option::Some(
+                ::ccrun_kernel::effect::Effect::Change
+            )),
+        };
+        quote!(::ccrun_kernel::Need::new(#capability, (#resource).to_string(), #effect))
     });
     let preview = match &attribute.preview {
         None => quote!(::std::option::Option::None),

@@ -196,7 +196,7 @@ fn is_unfinished(parser: &Engine, text: &str) -> bool {
             let lines = text.lines().count();
             let last = text.lines().last().unwrap_or_default();
             error.position().line() >= Some(lines)
-                && error.position().position().unwrap_or(0) >= last.chars().count()
+                && error.position().position().unwrap_or(0) > last.chars().count()
         }
         _ => false,
     }

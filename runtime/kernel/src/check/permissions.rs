@@ -50,7 +50,7 @@ fn used(file: &File<'_, '_, '_>, report: &mut Report<'_>, needs: &Needs) {
             if effect == Effect::Pure {
                 continue;
             }
-            let resource = literal_resource(target, call, capability);
+            let resource = literal_resource(target, call, capability, effect);
             let declared = needs
                 .patterns(capability, effect)
                 .is_none_or(|list| !list.is_empty());
@@ -124,6 +124,7 @@ fn literal_resource<'a>(
     target: &Target<'_>,
     call: &Call<'a>,
     capability: &str,
+    effect: Effect,
 ) -> Option<(&'a str, Position)> {
     let [primitive] = target.primitives() else {
         return None;
@@ -131,7 +132,7 @@ fn literal_resource<'a>(
     let capability = primitive
         .capabilities
         .iter()
-        .find(|c| c.name == capability)?;
+        .find(|c| c.name == capability && c.effect == effect)?;
     match argument(primitive, call, capability.parameter?)? {
         Expr::StringConstant(text, position) => Some((text.as_str(), *position)),
         _ => None,

@@ -7,7 +7,7 @@ use super::facts::{ClosureUse, Facts, FrameId, FrameKind};
 use super::program::Program;
 use super::resolve::Target;
 use crate::effect::Effect;
-use crate::primitive::Primitive;
+use crate::primitive::{Capability, Primitive};
 
 /// What an importing file needs to know of a module.
 #[derive(Debug, Default)]
@@ -127,11 +127,12 @@ pub fn certain_needs(target: &Target<'_>) -> Vec<((&'static str, Effect), String
         .iter()
         .filter(|capability| {
             others.iter().all(|other| {
-                other.effect == first.effect
-                    && other.capabilities.iter().any(|c| c.name == capability.name)
+                let same =
+                    |c: &Capability| c.name == capability.name && c.effect == capability.effect;
+                other.capabilities.iter().any(same)
             })
         })
-        .map(|capability| ((capability.name, first.effect), first.path()))
+        .map(|capability| ((capability.name, capability.effect), first.path()))
         .collect()
 }
 

@@ -116,6 +116,8 @@ impl Param {
 pub struct Capability {
     /// Its name in `needs`: `docker`, `fs`, `pg` …
     pub name: &'static str,
+    /// What is done to the resource: usually what the primitive as a whole does.
+    pub effect: Effect,
     /// The parameter that names the resource, where it is one parameter as it stands: then
     /// `ccrun check` can read the resource off a literal.
     pub parameter: Option<usize>,
@@ -128,15 +130,18 @@ pub struct Need {
     pub capability: &'static str,
     /// The container, path, host, bucket … that this call touches.
     pub resource: String,
+    /// What is done to it, where that is not what the primitive as a whole does.
+    pub effect: Option<Effect>,
 }
 
 impl Need {
     /// A need for one resource.
     #[must_use]
-    pub fn new(capability: &'static str, resource: String) -> Self {
+    pub fn new(capability: &'static str, resource: String, effect: Option<Effect>) -> Self {
         Self {
             capability,
             resource,
+            effect,
         }
     }
 }

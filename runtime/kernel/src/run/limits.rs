@@ -25,7 +25,7 @@ impl Default for Limits {
             operations: 20_000_000,
             call_depth: 64,
             string: 32 << 20,
-            array: 1_000_000,
+            array: 4_000_000,
             map: 1_000_000,
         }
     }

@@ -363,6 +363,7 @@ impl Run {
     }
 
     pub(crate) fn permit(&self, need: &Need, effect: Effect) -> Result<()> {
+        let effect = need.effect.unwrap_or(effect);
         self.recorder
             .record(need.capability, effect, &need.resource);
         self.spec
