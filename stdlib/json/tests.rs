@@ -130,6 +130,7 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
         any::<i32>().prop_map(|n| Value::from(f64::from(n) / 1000.0)),
         "\\PC{0,12}".prop_map(Value::from),
         "[ -~\n\t]{0,20}".prop_map(Value::from),
+        "[a-c \n:#-]{70,200}".prop_map(Value::from),
         prop::sample::select(vec!["yes", "no", "null", "~", "1.0", "0x1f", "- a", "a: b", "#", "<<", "007", "1e3", " ", "|", "---", "2025-03-01", ".nan", "!tag", "&a", "*a", "@", "`", "%", "?", "y", "on"]).prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {

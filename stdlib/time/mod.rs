@@ -23,7 +23,7 @@ pub fn namespace() -> Namespace {
         from_unix,
         duration,
         since,
-        until,
+        remaining,
         format,
         in_zone,
         measure
@@ -100,10 +100,10 @@ fn since(earlier: Timestamp) -> Duration {
 ///
 /// # Example
 /// ```rhai
-/// assert(time::until(time::now() + "1h") > "59m");
+/// assert(time::remaining(time::now() + "1h") > "59m");
 /// ```
 #[primitive(pure)]
-fn until(later: Timestamp) -> Duration {
+fn remaining(later: Timestamp) -> Duration {
     later.since(&Timestamp::now())
 }
 

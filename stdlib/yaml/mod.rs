@@ -75,7 +75,7 @@ fn parse_all(text: String) -> Result<Vec<Dynamic>> {
 ///
 /// # Example
 /// ```rhai
-/// assert(yaml::stringify(#{ image: "caddy:2", ports: [80, 443] }) == "image: caddy:2\nports:\n  - 80\n  - 443\n");
+/// assert(yaml::stringify(#{ image: "caddy:2", ports: [80, 443] }) == "image: caddy:2\nports:\n- 80\n- 443\n");
 /// ```
 #[primitive(pure)]
 fn stringify(value: Dynamic) -> Result<String> {

@@ -113,12 +113,12 @@ fn nothing_made_of_a_secret_shows() {
     let (result, records) = test_run(&folder).eval(
         r#"
         let pw = secret("PASSWORD");
-        let url = secret::template("postgres://{{ pw | urlencode }}@db", #{ pw });
-        let all = [pw, url, secret::concat(["x", pw]), secret::json(#{ pw }), secret::generate(20)];
+        let url = secret::template("postgres://{{ pw | urlencode }}@db", #{ pw: pw });
+        let all = [pw, url, secret::concat(["x", pw]), secret::json(#{ pw: pw }), secret::generate(20)];
         print(all); print(`${url}`); debug(all); print(#{ a: all });
         for one in all { try { text::template("{{ s }}", #{ s: one }); } catch (e) { print(e); } }
-        try { secret::template("{{ pw + 1 }}", #{ pw }); } catch (e) { print(e); }
-        try { secret::template("{{ pw | nosuch }}", #{ pw }); } catch (e) { print(e); }
+        try { secret::template("{{ pw + 1 }}", #{ pw: pw }); } catch (e) { print(e); }
+        try { secret::template("{{ pw | nosuch }}", #{ pw: pw }); } catch (e) { print(e); }
         throw #{ kind: "x", message: `${pw} ${url}` };
         "#,
     );

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine, FnPtr, NativeCallContext, NativeCallContextStore};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, NativeCallContextStore};
 
 use super::{Run, StepKey};
 use crate::error::{Error, Result};
@@ -27,12 +27,17 @@ impl Kept {
         }
     }
 
+    /// Call it; a closure that takes fewer parameters is given none: `undo: || …`.
     fn call(&self, engine: &Engine, arguments: Vec<Dynamic>) -> Result<Dynamic> {
         let context = self.context.create_context(engine);
         let source = context.call_source().unwrap_or_default().to_owned();
-        self.closure
-            .call_raw(&context, None, arguments)
-            .map_err(|error| Error::from_script(&error, &source))
+        let name = self.closure.fn_name();
+        let other_arity = |error: &EvalAltResult| matches!(error, EvalAltResult::ErrorFunctionNotFound(signature, _) if signature.starts_with(name));
+        let result = match self.closure.call_raw(&context, None, arguments) {
+            Err(error) if other_arity(&error) => self.closure.call_raw(&context, None, []),
+            result => result,
+        };
+        result.map_err(|error| Error::from_script(&error, &source))
     }
 }
 
