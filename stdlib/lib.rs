@@ -44,7 +44,6 @@ pub fn namespaces() -> Vec<Namespace> {
         json::namespace(),
         log::namespace(),
         pg::namespace(),
-        secret::namespace(),
         sh::namespace(),
         sys::namespace(),
         text::namespace(),

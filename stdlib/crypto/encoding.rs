@@ -48,17 +48,25 @@ pub fn base64_encode(data: Bytes, options: Base64Options) -> String {
 /// ```
 #[primitive(pure)]
 pub fn base64_decode(text: String, options: Base64Options) -> Result<Blob> {
-    let alphabet = if options.url { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
+    let alphabet = if options.url {
+        &alphabet::URL_SAFE
+    } else {
+        &alphabet::STANDARD
+    };
     let compact: String = text.split_ascii_whitespace().collect();
-    GeneralPurpose::new(alphabet, READ).decode(&compact).map_err(|error| {
-        let built = Error::new("crypto.base64", format!("not Base64: {error}"));
-        let other = if options.url { ['+', '/'] } else { ['-', '_'] };
-        if compact.contains(other) {
-            let url = !options.url;
-            return built.hint(format!("it is written in the other alphabet: `#{{ url: {url} }}`"));
-        }
-        built
-    })
+    GeneralPurpose::new(alphabet, READ)
+        .decode(&compact)
+        .map_err(|error| {
+            let built = Error::new("crypto.base64", format!("not Base64: {error}"));
+            let other = if options.url { ['+', '/'] } else { ['-', '_'] };
+            if compact.contains(other) {
+                let url = !options.url;
+                return built.hint(format!(
+                    "it is written in the other alphabet: `#{{ url: {url} }}`"
+                ));
+            }
+            built
+        })
 }
 
 /// The text of a Base64 text.
@@ -104,5 +112,6 @@ pub fn hex_encode(data: Bytes) -> String {
 /// ```
 #[primitive(pure)]
 pub fn hex_decode(text: String) -> Result<Blob> {
-    hex::decode(text.trim()).map_err(|error| Error::new("crypto.hex", format!("not hexadecimal: {error}")))
+    hex::decode(text.trim())
+        .map_err(|error| Error::new("crypto.hex", format!("not hexadecimal: {error}")))
 }

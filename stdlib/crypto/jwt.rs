@@ -18,7 +18,10 @@ use crate::document::{self, Format};
 /// Tokens travel in headers: servers refuse longer ones long before this.
 const MOST_BYTES: usize = 64 << 10;
 
-const KINDS: Format = Format { namespace: "crypto", title: "JWT claims" };
+const KINDS: Format = Format {
+    namespace: "crypto",
+    title: "JWT claims",
+};
 
 /// How to sign.
 #[derive(Debug, Clone, Options)]
@@ -81,7 +84,11 @@ pub fn jwt_sign(cx: &Cx, claims: Map, key: MaybeSecret, options: SignOptions) ->
         let wanted = hash_length(algorithm);
         cx.log(
             Level::Warn,
-            format!("a key of {} bytes is weak for {}: RFC 7518 asks for {wanted}", bytes.len(), options.algorithm),
+            format!(
+                "a key of {} bytes is weak for {}: RFC 7518 asks for {wanted}",
+                bytes.len(),
+                options.algorithm
+            ),
         );
     }
     document::check(KINDS, &claims.clone().into())?;
@@ -92,7 +99,10 @@ pub fn jwt_sign(cx: &Cx, claims: Map, key: MaybeSecret, options: SignOptions) ->
         claims.insert("iat".into(), now.instant().as_second().into());
     }
     if let Some(expires_in) = options.expires_in {
-        claims.insert("exp".into(), now.plus(expires_in)?.instant().as_second().into());
+        claims.insert(
+            "exp".into(),
+            now.plus(expires_in)?.instant().as_second().into(),
+        );
     }
     let mut header = options.header.unwrap_or_default();
     header.insert("alg".into(), options.algorithm.into());
@@ -100,8 +110,12 @@ pub fn jwt_sign(cx: &Cx, claims: Map, key: MaybeSecret, options: SignOptions) ->
 
     let encode = |part: Map| URL_SAFE_NO_PAD.encode(to_json(&part.into()).to_string());
     let message = format!("{}.{}", encode(header), encode(claims));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &EncodingKey::from_secret(bytes), algorithm)
-        .map_err(|error| Error::new("crypto.key", format!("the key can't be used: {error}")))?;
+    let signature = jsonwebtoken::crypto::sign(
+        message.as_bytes(),
+        &EncodingKey::from_secret(bytes),
+        algorithm,
+    )
+    .map_err(|error| Error::new("crypto.key", format!("the key can't be used: {error}")))?;
     let token = format!("{message}.{signature}");
     if token.len() > MOST_BYTES {
         return Err(malformed("the token would be longer than 64 KiB")
@@ -113,11 +127,17 @@ pub fn jwt_sign(cx: &Cx, claims: Map, key: MaybeSecret, options: SignOptions) ->
 }
 
 fn numeric_dates(claims: Map) -> Map {
-    let numeric = |value: Dynamic| match value.read_lock::<Timestamp>().map(|at| at.instant().as_second()) {
+    let numeric = |value: Dynamic| match value
+        .read_lock::<Timestamp>()
+        .map(|at| at.instant().as_second())
+    {
         Some(seconds) => seconds.into(),
         None => value,
     };
-    claims.into_iter().map(|(key, value)| (key, numeric(value))).collect()
+    claims
+        .into_iter()
+        .map(|(key, value)| (key, numeric(value)))
+        .collect()
 }
 
 /// The claims of a token whose signature, times, audience and issuer are right.
@@ -154,16 +174,28 @@ pub fn jwt_verify(token: MaybeSecret, key: MaybeSecret, options: VerifyOptions) 
         }
     };
     if !accepted {
-        let accepted = options.algorithms.map_or("HS256, HS384, HS512".to_owned(), |names| names.join(", "));
-        return Err(Error::new("crypto.jwt_algorithm", format!("the token is signed by `{name}`, not by {accepted}"))
-            .hint("a token by another algorithm comes from elsewhere, or is forged"));
+        let accepted = options
+            .algorithms
+            .map_or("HS256, HS384, HS512".to_owned(), |names| names.join(", "));
+        return Err(Error::new(
+            "crypto.jwt_algorithm",
+            format!("the token is signed by `{name}`, not by {accepted}"),
+        )
+        .hint("a token by another algorithm comes from elsewhere, or is forged"));
     }
     // RFC 7515, section 4.1.11: what a header calls critical must be understood.
     if token.header.get("crit").is_some() {
-        return Err(malformed("its header has critical extensions, which are not understood"));
+        return Err(malformed(
+            "its header has critical extensions, which are not understood",
+        ));
     }
     let key = DecodingKey::from_secret(bytes);
-    let good = jsonwebtoken::crypto::verify(token.signature, token.message.as_bytes(), &key, algorithm(name)?);
+    let good = jsonwebtoken::crypto::verify(
+        token.signature,
+        token.message.as_bytes(),
+        &key,
+        algorithm(name)?,
+    );
     if !good.unwrap_or(false) {
         return Err(Error::new("crypto.jwt_signature", "the signature of the token does not fit the key")
             .hint("is it the key of the same environment? is it given as text where the issuer uses its Base64 bytes?"));
@@ -200,8 +232,11 @@ pub fn jwt_decode(token: MaybeSecret) -> Result<Map> {
 fn algorithm(name: &str) -> Result<Algorithm> {
     match Algorithm::from_str(name) {
         Ok(algorithm @ (Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)) => Ok(algorithm),
-        _ => Err(Error::new("crypto.jwt_algorithm", format!("`{name}` is no algorithm with a shared key"))
-            .hint("it is HS256, HS384 or HS512")),
+        _ => Err(Error::new(
+            "crypto.jwt_algorithm",
+            format!("`{name}` is no algorithm with a shared key"),
+        )
+        .hint("it is HS256, HS384 or HS512")),
     }
 }
 
@@ -236,18 +271,28 @@ impl<'t> Token<'t> {
         let Some((message, header, claims, signature)) = parts else {
             let error = malformed("it does not have three parts, joined by `.`");
             return Err(match text.get(..7) {
-                Some(start) if start.eq_ignore_ascii_case("bearer ") => error.hint("leave out `Bearer `"),
+                Some(start) if start.eq_ignore_ascii_case("bearer ") => {
+                    error.hint("leave out `Bearer `")
+                }
                 _ => error,
             });
         };
-        Ok(Self { header: part(header, "header")?, claims: part(claims, "claims")?, message, signature })
+        Ok(Self {
+            header: part(header, "header")?,
+            claims: part(claims, "claims")?,
+            message,
+            signature,
+        })
     }
 
     /// A time among the claims, in seconds since 1970.
     fn time(&self, name: &str) -> Result<Option<f64>> {
         match self.claims.get(name) {
             None => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or_else(|| malformed(&format!("its `{name}` is not a number"))),
+            Some(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| malformed(&format!("its `{name}` is not a number"))),
         }
     }
 
@@ -255,20 +300,34 @@ impl<'t> Token<'t> {
         let now = Timestamp::now();
         let seconds = now.instant().as_second() as f64;
         let leeway = options.leeway.as_secs_f64().max(0.0);
-        let ago = |at: f64| Timestamp::from_unix(at as i64).map_or_else(|_| "long".to_owned(), |at| now.since(&at).to_string());
+        let ago = |at: f64| {
+            Timestamp::from_unix(at as i64)
+                .map_or_else(|_| "long".to_owned(), |at| now.since(&at).to_string())
+        };
         match self.time("exp")? {
             Some(exp) if exp + leeway <= seconds => {
-                return Err(Error::new("crypto.jwt_expired", format!("the token expired {} ago", ago(exp.floor())))
-                    .hint("get a new one; if it is new, compare the clocks of both machines"));
+                return Err(Error::new(
+                    "crypto.jwt_expired",
+                    format!("the token expired {} ago", ago(exp.floor())),
+                )
+                .hint("get a new one; if it is new, compare the clocks of both machines"));
             }
             None if options.require_expiry => {
-                return Err(Error::new("crypto.jwt_expired", "the token has no `exp`: it would never expire"));
+                return Err(Error::new(
+                    "crypto.jwt_expired",
+                    "the token has no `exp`: it would never expire",
+                ));
             }
             _ => {}
         }
         match self.time("nbf")? {
-            Some(nbf) if nbf - leeway > seconds => Err(Error::new("crypto.jwt_not_yet", "the token is not good yet")
-                .hint("compare the clocks of both machines, or allow for them: `#{ leeway: \"30s\" }`")),
+            Some(nbf) if nbf - leeway > seconds => Err(Error::new(
+                "crypto.jwt_not_yet",
+                "the token is not good yet",
+            )
+            .hint(
+                "compare the clocks of both machines, or allow for them: `#{ leeway: \"30s\" }`",
+            )),
             _ => Ok(()),
         }
     }
@@ -290,15 +349,21 @@ impl<'t> Token<'t> {
                 ));
             }
             None => {
-                return Err(Error::new("crypto.jwt_audience", format!("the token is for {}", named(&audiences)))
-                    .hint("say for whom you verify it: `#{ audience: \"…\" }`"));
+                return Err(Error::new(
+                    "crypto.jwt_audience",
+                    format!("the token is for {}", named(&audiences)),
+                )
+                .hint("say for whom you verify it: `#{ audience: \"…\" }`"));
             }
         }
         let issuer = self.claims.get("iss").and_then(Value::as_str);
         match &options.issuer {
             Some(wanted) if issuer != Some(wanted) => Err(Error::new(
                 "crypto.jwt_issuer",
-                format!("the token is by {}, not by `{wanted}`", named(issuer.as_slice())),
+                format!(
+                    "the token is by {}, not by `{wanted}`",
+                    named(issuer.as_slice())
+                ),
             )),
             _ => Ok(()),
         }
@@ -323,5 +388,8 @@ fn part(text: &str, name: &str) -> Result<Value> {
 }
 
 fn malformed(why: &str) -> Error {
-    Error::new("crypto.jwt_malformed", format!("this is no JSON Web Token: {why}"))
+    Error::new(
+        "crypto.jwt_malformed",
+        format!("this is no JSON Web Token: {why}"),
+    )
 }

@@ -55,22 +55,35 @@ pub fn random_string(length: usize, options: RandomOptions) -> Result<String> {
 /// `crypto.random`
 pub(crate) fn random_text(length: usize, options: &RandomOptions) -> Result<String> {
     check(length)?;
-    let mut alphabet: Vec<char> = options.alphabet.as_deref().unwrap_or(ALPHANUMERIC).chars().collect();
+    let mut alphabet: Vec<char> = options
+        .alphabet
+        .as_deref()
+        .unwrap_or(ALPHANUMERIC)
+        .chars()
+        .collect();
     // A character that stands twice would be twice as likely.
     alphabet.sort_unstable();
     alphabet.dedup();
     if alphabet.len() < 2 {
-        return Err(Error::new("crypto.random", "the alphabet needs at least two different characters"));
+        return Err(Error::new(
+            "crypto.random",
+            "the alphabet needs at least two different characters",
+        ));
     }
     let mut random = rand::rng();
-    Ok((0..length).map(|_| alphabet[random.random_range(0..alphabet.len())]).collect())
+    Ok((0..length)
+        .map(|_| alphabet[random.random_range(0..alphabet.len())])
+        .collect())
 }
 
 fn check(count: usize) -> Result<()> {
     if count <= MOST {
         return Ok(());
     }
-    Err(Error::new("crypto.random", format!("{count} is more than the {MOST} that are made at once")))
+    Err(Error::new(
+        "crypto.random",
+        format!("{count} is more than the {MOST} that are made at once"),
+    ))
 }
 
 /// A random UUID (version 4).

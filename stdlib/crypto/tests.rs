@@ -14,7 +14,14 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 const KNOWN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c";
 
 fn run(script: &str) -> Result<Dynamic> {
-    eval(vec![namespace(), crate::secret::namespace(), crate::time::namespace()], script)
+    eval(
+        vec![
+            namespace(),
+            crate::secret::namespace(),
+            crate::time::namespace(),
+        ],
+        script,
+    )
 }
 
 fn shown(script: &str) -> String {
@@ -28,14 +35,20 @@ fn error(script: &str) -> Error {
 fn part(json: &str) -> String {
     super::encoding::base64_encode(
         ccrun_kernel::Bytes(json.as_bytes().to_vec()),
-        ccrun_kernel::FromArg::from_arg(Dynamic::from(ccrun_kernel::rhai::Map::from([("url".into(), true.into())]))).unwrap(),
+        ccrun_kernel::FromArg::from_arg(Dynamic::from(ccrun_kernel::rhai::Map::from([(
+            "url".into(),
+            true.into(),
+        )])))
+        .unwrap(),
     )
 }
 
 #[test]
 fn the_known_token_verifies() {
     assert_eq!(
-        shown(&format!(r#"crypto::jwt_verify("{KNOWN}", "your-256-bit-secret")"#)),
+        shown(&format!(
+            r#"crypto::jwt_verify("{KNOWN}", "your-256-bit-secret")"#
+        )),
         r#"#{ iat: 1516239022, name: "John Doe", sub: "1234567890" }"#
     );
 }
@@ -55,31 +68,107 @@ fn a_token_is_a_secret_that_never_shows() {
 
 #[test]
 fn what_is_wrong_with_a_token_has_a_kind_of_its_own() {
-    let sign = |claims: &str, options: &str| format!(r#"crypto::jwt_sign({claims}, "{KEY}", {options})"#);
+    let sign =
+        |claims: &str, options: &str| format!(r#"crypto::jwt_sign({claims}, "{KEY}", {options})"#);
     let plain = sign("#{ sub: 1 }", "#{}");
     let none = format!("{}.{}.", part(r#"{"alg":"none"}"#), part(r#"{"sub":"1"}"#));
     let text_exp = r#"#{ exp: "tomorrow" }"#;
     for (script, kind) in [
-        (format!(r#"crypto::jwt_verify({plain}, "other")"#), "crypto.jwt_signature"),
+        (
+            format!(r#"crypto::jwt_verify({plain}, "other")"#),
+            "crypto.jwt_signature",
+        ),
         (format!(r#"crypto::jwt_verify({plain}, "")"#), "crypto.key"),
-        (format!(r#"crypto::jwt_verify("{none}", "{KEY}")"#), "crypto.jwt_algorithm"),
-        (format!(r#"crypto::jwt_verify("{none}", "{KEY}", #{{ algorithms: ["none"] }})"#), "crypto.jwt_algorithm"),
-        (format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ algorithms: ["HS512"] }})"#), "crypto.jwt_algorithm"),
-        (format!(r#"crypto::jwt_sign(#{{}}, "{KEY}", #{{ algorithm: "RS256" }})"#), "crypto.jwt_algorithm"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign("#{ exp: 1 }", "#{}")), "crypto.jwt_expired"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign("#{}", r#"#{ expires_in: "-1s" }"#)), "crypto.jwt_expired"),
-        (format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ require_expiry: true }})"#), "crypto.jwt_expired"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign(text_exp, "#{}")), "crypto.jwt_malformed"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign(r#"#{ nbf: time::now() + "1h" }"#, "#{}")), "crypto.jwt_not_yet"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign(r#"#{ aud: "a" }"#, "#{}")), "crypto.jwt_audience"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}", #{{ audience: "b" }})"#, sign(r#"#{ aud: ["a"] }"#, "#{}")), "crypto.jwt_audience"),
-        (format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ audience: "b" }})"#), "crypto.jwt_audience"),
-        (format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ issuer: "b" }})"#), "crypto.jwt_issuer"),
-        (format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign("#{}", "#{ header: #{ crit: [\"x\"] } }")), "crypto.jwt_malformed"),
-        (format!(r#"crypto::jwt_verify("a.b", "{KEY}")"#), "crypto.jwt_malformed"),
-        (format!(r#"crypto::jwt_verify("a.b.c.d", "{KEY}")"#), "crypto.jwt_malformed"),
-        (r#"crypto::jwt_decode("é.é.é")"#.to_owned(), "crypto.jwt_malformed"),
-        (format!(r#"crypto::jwt_sign(#{{ password: secret::generate(20) }}, "{KEY}")"#), "crypto.secret"),
+        (
+            format!(r#"crypto::jwt_verify("{none}", "{KEY}")"#),
+            "crypto.jwt_algorithm",
+        ),
+        (
+            format!(r#"crypto::jwt_verify("{none}", "{KEY}", #{{ algorithms: ["none"] }})"#),
+            "crypto.jwt_algorithm",
+        ),
+        (
+            format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ algorithms: ["HS512"] }})"#),
+            "crypto.jwt_algorithm",
+        ),
+        (
+            format!(r#"crypto::jwt_sign(#{{}}, "{KEY}", #{{ algorithm: "RS256" }})"#),
+            "crypto.jwt_algorithm",
+        ),
+        (
+            format!(
+                r#"crypto::jwt_verify({}, "{KEY}")"#,
+                sign("#{ exp: 1 }", "#{}")
+            ),
+            "crypto.jwt_expired",
+        ),
+        (
+            format!(
+                r#"crypto::jwt_verify({}, "{KEY}")"#,
+                sign("#{}", r#"#{ expires_in: "-1s" }"#)
+            ),
+            "crypto.jwt_expired",
+        ),
+        (
+            format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ require_expiry: true }})"#),
+            "crypto.jwt_expired",
+        ),
+        (
+            format!(r#"crypto::jwt_verify({}, "{KEY}")"#, sign(text_exp, "#{}")),
+            "crypto.jwt_malformed",
+        ),
+        (
+            format!(
+                r#"crypto::jwt_verify({}, "{KEY}")"#,
+                sign(r#"#{ nbf: time::now() + "1h" }"#, "#{}")
+            ),
+            "crypto.jwt_not_yet",
+        ),
+        (
+            format!(
+                r#"crypto::jwt_verify({}, "{KEY}")"#,
+                sign(r#"#{ aud: "a" }"#, "#{}")
+            ),
+            "crypto.jwt_audience",
+        ),
+        (
+            format!(
+                r#"crypto::jwt_verify({}, "{KEY}", #{{ audience: "b" }})"#,
+                sign(r#"#{ aud: ["a"] }"#, "#{}")
+            ),
+            "crypto.jwt_audience",
+        ),
+        (
+            format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ audience: "b" }})"#),
+            "crypto.jwt_audience",
+        ),
+        (
+            format!(r#"crypto::jwt_verify({plain}, "{KEY}", #{{ issuer: "b" }})"#),
+            "crypto.jwt_issuer",
+        ),
+        (
+            format!(
+                r#"crypto::jwt_verify({}, "{KEY}")"#,
+                sign("#{}", "#{ header: #{ crit: [\"x\"] } }")
+            ),
+            "crypto.jwt_malformed",
+        ),
+        (
+            format!(r#"crypto::jwt_verify("a.b", "{KEY}")"#),
+            "crypto.jwt_malformed",
+        ),
+        (
+            format!(r#"crypto::jwt_verify("a.b.c.d", "{KEY}")"#),
+            "crypto.jwt_malformed",
+        ),
+        (
+            r#"crypto::jwt_decode("é.é.é")"#.to_owned(),
+            "crypto.jwt_malformed",
+        ),
+        (
+            format!(r#"crypto::jwt_sign(#{{ password: secret::generate(20) }}, "{KEY}")"#),
+            "crypto.secret",
+        ),
     ] {
         let error = error(&script);
         assert_eq!(error.kind(), kind, "{script}: {error}");
@@ -91,14 +180,22 @@ fn what_is_wrong_with_a_token_has_a_kind_of_its_own() {
 #[test]
 fn leeway_and_parties_are_allowed_for() {
     for script in [
-        format!(r#"crypto::jwt_verify(crypto::jwt_sign(#{{}}, "{KEY}", #{{ expires_in: "-5s" }}), "{KEY}", #{{ leeway: "30s" }})"#),
-        format!(r#"crypto::jwt_verify(crypto::jwt_sign(#{{ aud: ["a", "b"], iss: "me" }}, "{KEY}"), "{KEY}", #{{ audience: "b", issuer: "me" }})"#),
-        format!(r#"let key = secret::generate(64); crypto::jwt_verify(crypto::jwt_sign(#{{}}, key, #{{ algorithm: "HS512" }}), key, #{{ algorithms: ["HS512"] }})"#),
+        format!(
+            r#"crypto::jwt_verify(crypto::jwt_sign(#{{}}, "{KEY}", #{{ expires_in: "-5s" }}), "{KEY}", #{{ leeway: "30s" }})"#
+        ),
+        format!(
+            r#"crypto::jwt_verify(crypto::jwt_sign(#{{ aud: ["a", "b"], iss: "me" }}, "{KEY}"), "{KEY}", #{{ audience: "b", issuer: "me" }})"#
+        ),
+        format!(
+            r#"let key = secret::generate(64); crypto::jwt_verify(crypto::jwt_sign(#{{}}, key, #{{ algorithm: "HS512" }}), key, #{{ algorithms: ["HS512"] }})"#
+        ),
     ] {
         shown(&script);
     }
     assert_eq!(
-        shown(&format!(r#"let t = crypto::jwt_sign(#{{ exp: time::parse("2100-01-01") }}, "{KEY}", #{{ issued_at: false, header: #{{ kid: "1" }} }}); crypto::jwt_decode(t)"#)),
+        shown(&format!(
+            r#"let t = crypto::jwt_sign(#{{ exp: time::parse("2100-01-01") }}, "{KEY}", #{{ issued_at: false, header: #{{ kid: "1" }} }}); crypto::jwt_decode(t)"#
+        )),
         r#"#{ claims: #{ exp: 4102444800 }, header: #{ alg: "HS256", kid: "1", typ: "JWT" } }"#
     );
 }
@@ -106,7 +203,8 @@ fn leeway_and_parties_are_allowed_for() {
 #[test]
 fn a_weak_key_draws_a_warning() {
     let folder = Scratch::new();
-    let (result, records) = TestRun::new(&folder.0, vec![namespace()]).eval(r#"crypto::jwt_sign(#{}, "short")"#);
+    let (result, records) =
+        TestRun::new(&folder.0, vec![namespace()]).eval(r#"crypto::jwt_sign(#{}, "short")"#);
     drop(result.unwrap());
     assert!(records.iter().any(|record| matches!(
         &record.event,
@@ -117,7 +215,12 @@ fn a_weak_key_draws_a_warning() {
 #[test]
 fn random_values_are_within_their_limits() {
     assert_eq!(shown("crypto::random_string(0)"), "");
-    assert_eq!(shown(r#"let s = crypto::random_string(400, #{ alphabet: "aab" }); s.contains("a") && s.contains("b")"#), "true");
+    assert_eq!(
+        shown(
+            r#"let s = crypto::random_string(400, #{ alphabet: "aab" }); s.contains("a") && s.contains("b")"#
+        ),
+        "true"
+    );
     for script in [
         r#"crypto::random_string(9, #{ alphabet: "aa" })"#,
         "crypto::random_bytes(2000000)",
@@ -131,11 +234,23 @@ fn random_values_are_within_their_limits() {
 fn wrong_encodings_are_named() {
     let alphabet = error(r#"crypto::base64_decode("YT8-")"#);
     assert_eq!(alphabet.kind(), "crypto.base64");
-    assert_eq!(alphabet.hint_text(), Some("it is written in the other alphabet: `#{ url: true }`"));
-    assert_eq!(shown(r#"crypto::base64_decode_text("aGVs\n bG8")"#), "hello");
-    assert_eq!(error(r#"crypto::base64_decode_text("/w==")"#).kind(), "crypto.not_text");
+    assert_eq!(
+        alphabet.hint_text(),
+        Some("it is written in the other alphabet: `#{ url: true }`")
+    );
+    assert_eq!(
+        shown(r#"crypto::base64_decode_text("aGVs\n bG8")"#),
+        "hello"
+    );
+    assert_eq!(
+        error(r#"crypto::base64_decode_text("/w==")"#).kind(),
+        "crypto.not_text"
+    );
     assert_eq!(error(r#"crypto::hex_decode("0g")"#).kind(), "crypto.hex");
-    assert_eq!(error(r#"crypto::sha256(secret::generate(20))"#).kind(), "argument.type");
+    assert_eq!(
+        error(r#"crypto::sha256(secret::generate(20))"#).kind(),
+        "argument.type"
+    );
 }
 
 proptest! {

@@ -41,13 +41,23 @@ fn walk(format: Format, value: &Dynamic, path: &mut Vec<String>) -> Result<()> {
     } else if value.is::<Secret>() {
         return Err(Error::new(
             format.kind("secret"),
-            format!("{} is a secret, which can't become plain {}", place(path), format.title),
+            format!(
+                "{} is a secret, which can't become plain {}",
+                place(path),
+                format.title
+            ),
         )
-        .hint("`secret::json(value)` and `secret::template(…)` make one Secret of the whole text"));
+        .hint(
+            "`secret::json(value)` and `secret::template(…)` make one Secret of the whole text",
+        ));
     } else if value.is::<FnPtr>() {
         return Err(Error::new(
             format.kind("not_plain"),
-            format!("{} is a closure, which {} has no form for", place(path), format.title),
+            format!(
+                "{} is a closure, which {} has no form for",
+                place(path),
+                format.title
+            ),
         )
         .hint("write plain values: texts, numbers, arrays, maps"));
     }
@@ -63,7 +73,6 @@ fn place(path: &[String]) -> String {
 
 /// The value with the texts of its secrets in their places, and the names of these secrets. The
 /// result must become a secret itself.
-#[must_use]
 pub fn expose(value: &Dynamic, names: &mut Vec<String>) -> Dynamic {
     if let Some(secret) = value.read_lock::<Secret>() {
         if !names.iter().any(|name| name == secret.name()) {
@@ -72,10 +81,18 @@ pub fn expose(value: &Dynamic, names: &mut Vec<String>) -> Dynamic {
         return secret.expose().to_owned().into();
     }
     if let Ok(items) = value.as_array_ref() {
-        return items.iter().map(|item| expose(item, names)).collect::<Array>().into();
+        return items
+            .iter()
+            .map(|item| expose(item, names))
+            .collect::<Array>()
+            .into();
     }
     if let Ok(map) = value.as_map_ref() {
-        return map.iter().map(|(key, item)| (key.clone(), expose(item, names))).collect::<Map>().into();
+        return map
+            .iter()
+            .map(|(key, item)| (key.clone(), expose(item, names)))
+            .collect::<Map>()
+            .into();
     }
     value.clone()
 }

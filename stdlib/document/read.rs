@@ -6,7 +6,7 @@ use std::fmt;
 use ccrun_kernel::rhai::{Array, Dynamic, Map};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::FromPrimitive as _;
-use serde::de::{DeserializeSeed, Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// The longest text that is read: as long as a string of a script may be.
 pub const MOST_BYTES: usize = 32 << 20;
@@ -72,7 +72,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Dynamic, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Dynamic, D::Error> {
         deserializer.deserialize_any(self)
     }
 
@@ -86,7 +89,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     /// Above the greatest `int`, a decimal keeps every digit.
     fn visit_u64<E: Error>(self, value: u64) -> Result<Dynamic, E> {
-        Ok(i64::try_from(value).map_or_else(|_| Dynamic::from_decimal(Decimal::from(value)), Dynamic::from))
+        Ok(i64::try_from(value).map_or_else(
+            |_| Dynamic::from_decimal(Decimal::from(value)),
+            Dynamic::from,
+        ))
     }
 
     fn visit_i128<E: Error>(self, value: i128) -> Result<Dynamic, E> {

@@ -33,7 +33,10 @@ impl Place {
     pub fn of_byte_column(text: &str, line: usize, column: usize) -> Self {
         let content = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         let before = &content[..content.floor_char_boundary(column.saturating_sub(1))];
-        Self { line: line.max(1), column: before.chars().count() + 1 }
+        Self {
+            line: line.max(1),
+            column: before.chars().count() + 1,
+        }
     }
 }
 
@@ -66,7 +69,10 @@ pub fn syntax_error(format: Format, text: &str, place: Place, why: &str) -> Erro
     let title = format.title;
     let error = Error::new(
         format.kind("syntax"),
-        format!("not valid {title}: {why} at line {line}, column {column}\n{}", excerpt(text, place)),
+        format!(
+            "not valid {title}: {why} at line {line}, column {column}\n{}",
+            excerpt(text, place)
+        ),
     )
     .detail("line", line)
     .detail("column", column);
@@ -74,7 +80,9 @@ pub fn syntax_error(format: Format, text: &str, place: Place, why: &str) -> Erro
         return error.hint("the text is empty: look at where it comes from");
     }
     if text.trim_start().starts_with("<!") || text.trim_start().starts_with("<html") {
-        return error.hint("this is a web page: look at the URL it comes from, and at the status of the answer");
+        return error.hint(
+            "this is a web page: look at the URL it comes from, and at the status of the answer",
+        );
     }
     error
 }

@@ -15,7 +15,10 @@ use ccrun_kernel::{Error, Namespace, Result, primitive, primitives};
 use crate::document::{self, Document, Format, Place, syntax_error};
 
 /// JSON in messages.
-pub(crate) const FORMAT: Format = Format { namespace: "json", title: "JSON" };
+pub(crate) const FORMAT: Format = Format {
+    namespace: "json",
+    title: "JSON",
+};
 
 /// Registers the namespace.
 #[must_use]

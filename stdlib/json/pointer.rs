@@ -49,5 +49,7 @@ fn step(value: &Dynamic, key: &str) -> Option<Dynamic> {
     let items = value.as_array_ref().ok()?;
     // Section 4: digits without leading zeros.
     let index = key.bytes().all(|b| b.is_ascii_digit()) && (key == "0" || !key.starts_with('0'));
-    items.get(key.parse::<usize>().ok().filter(|_| index)?).cloned()
+    items
+        .get(key.parse::<usize>().ok().filter(|_| index)?)
+        .cloned()
 }

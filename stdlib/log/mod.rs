@@ -82,7 +82,9 @@ fn message(mut text: String, fields: Option<&Map>) -> String {
     let is_word = |text: &str| {
         !text.is_empty()
             && text.len() <= FIELD
-            && text.chars().all(|c| c.is_alphanumeric() || "-_./:@+".contains(c))
+            && text
+                .chars()
+                .all(|c| c.is_alphanumeric() || "-_./:@+".contains(c))
     };
     for (key, value) in fields.into_iter().flatten() {
         let shown = match value.as_immutable_string_ref() {

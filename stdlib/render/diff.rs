@@ -33,14 +33,19 @@ pub fn unified(old: &str, new: &str, options: &DiffOptions) -> Result<String> {
             "text.too_large",
             format!("a text of {} MiB is too long to be compared", longest >> 20),
         )
-        .hint(format!("compare at most {} MiB, or their `crypto::sha256`", MOST >> 20)));
+        .hint(format!(
+            "compare at most {} MiB, or their `crypto::sha256`",
+            MOST >> 20
+        )));
     }
     if old == new {
         return Ok(String::new());
     }
     // Two texts with nothing in common would take long to compare as well as possible, for a diff
     // that nobody reads. After the timeout it is still right, only not the shortest.
-    let diff = TextDiff::configure().timeout(Duration::from_millis(500)).diff_lines(old, new);
+    let diff = TextDiff::configure()
+        .timeout(Duration::from_millis(500))
+        .diff_lines(old, new);
     Ok(diff
         .unified_diff()
         .context_radius(usize::from(options.context))

@@ -28,8 +28,11 @@ pub struct TableOptions {
 /// `text.table` for too many rows, or a column that no row has.
 pub fn table(rows: &[Map], options: &TableOptions) -> Result<String> {
     if rows.len() > MOST_ROWS {
-        return Err(Error::new("text.table", format!("{} rows are too many for a table", rows.len()))
-            .hint(format!("show at most {MOST_ROWS}: `rows.extract(0, 100)`")));
+        return Err(Error::new(
+            "text.table",
+            format!("{} rows are too many for a table", rows.len()),
+        )
+        .hint(format!("show at most {MOST_ROWS}: `rows.extract(0, 100)`")));
     }
     let columns = columns(rows, options)?;
     if columns.is_empty() {
@@ -42,36 +45,58 @@ pub fn table(rows: &[Map], options: &TableOptions) -> Result<String> {
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(columns.iter().map(|name| visible(name)));
     for row in rows {
-        table.add_row(columns.iter().map(|name| row.get(name.as_str()).map_or_else(String::new, cell)));
+        table.add_row(
+            columns
+                .iter()
+                .map(|name| row.get(name.as_str()).map_or_else(String::new, cell)),
+        );
     }
     let last = columns.len() - 1;
     for (index, name) in columns.iter().enumerate() {
-        let Some(column) = table.column_mut(index) else { continue };
+        let Some(column) = table.column_mut(index) else {
+            continue;
+        };
         // The preset puts one space between columns already.
         column.set_padding((0, u16::from(index != last)));
-        if rows.iter().filter_map(|row| row.get(name.as_str())).all(is_number) {
+        if rows
+            .iter()
+            .filter_map(|row| row.get(name.as_str()))
+            .all(is_number)
+        {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let text = table.to_string();
-    Ok(text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
+    Ok(text
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n"))
 }
 
 fn columns(rows: &[Map], options: &TableOptions) -> Result<Vec<String>> {
-    let mut known: Vec<&str> = rows.iter().flat_map(Map::keys).map(|key| key.as_str()).collect();
+    let mut known: Vec<&str> = rows
+        .iter()
+        .flat_map(Map::keys)
+        .map(|key| key.as_str())
+        .collect();
     known.sort_unstable();
     known.dedup();
     let Some(wanted) = &options.columns else {
         return Ok(known.into_iter().map(str::to_owned).collect());
     };
-    let missing = wanted.iter().find(|name| known.binary_search(&name.as_str()).is_err());
+    let missing = wanted
+        .iter()
+        .find(|name| known.binary_search(&name.as_str()).is_err());
     match missing {
         Some(name) if !rows.is_empty() => {
             let error = Error::new("text.table", format!("no row has a column `{name}`"));
-            Err(match ccrun_kernel::value::closest(name, known.iter().copied()) {
-                Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
-                None => error.hint(format!("there are {}", known.join(", "))),
-            })
+            Err(
+                match ccrun_kernel::value::closest(name, known.iter().copied()) {
+                    Some(nearest) => error.hint(format!("did you mean `{nearest}`?")),
+                    None => error.hint(format!("there are {}", known.join(", "))),
+                },
+            )
         }
         _ => Ok(wanted.clone()),
     }
@@ -85,7 +110,11 @@ fn cell(value: &Dynamic) -> String {
     if value.is_unit() {
         return String::new();
     }
-    let text = if value.is_array() || value.is_map() { literal(value, NESTED) } else { show(value) };
+    let text = if value.is_array() || value.is_map() {
+        literal(value, NESTED)
+    } else {
+        show(value)
+    };
     let cut = text.char_indices().nth(CELL).map(|(end, _)| end);
     match cut {
         Some(end) => format!("{}…", visible(&text[..end])),

@@ -16,7 +16,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::document::{MOST_BYTES, Place, excerpt};
 
 /// What RFC 3986 calls unreserved stays as it is.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What becomes of the secrets among the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +46,13 @@ pub fn render(template: &str, values: &Map, secrets: Secrets) -> Result<String> 
     let failed = |error: minijinja::Error| explain(template, values, &error);
     let parsed = environment.template_from_str(template).map_err(failed)?;
     let mut out = Limited(Vec::new());
-    drop(parsed.render_captured_to(context, &mut out).map_err(failed)?);
-    String::from_utf8(out.0).map_err(|_| Error::new("template.failed", "the template gave no valid text"))
+    drop(
+        parsed
+            .render_captured_to(context, &mut out)
+            .map_err(failed)?,
+    );
+    String::from_utf8(out.0)
+        .map_err(|_| Error::new("template.failed", "the template gave no valid text"))
 }
 
 fn environment() -> Result<Environment<'static>> {
@@ -68,7 +77,9 @@ fn environment() -> Result<Environment<'static>> {
         base64::engine::general_purpose::STANDARD.encode(text)
     });
     environment.add_filter("tojson", |value: Value| to_json(&back(&value)).to_string());
-    environment.add_filter("shellquote", |text: String| format!("'{}'", text.replace('\'', r"'\''")));
+    environment.add_filter("shellquote", |text: String| {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    });
     let syntax = SyntaxConfig::builder()
         .trim_blocks(true)
         .lstrip_blocks(true)
@@ -98,9 +109,14 @@ fn convert(value: &Dynamic, path: &str, secrets: Secrets) -> Result<Value> {
     }
     if let Ok(map) = value.as_map_ref() {
         let entries = map.iter().map(|(key, item)| {
-            Ok((key.to_string(), convert(item, &format!("{path}.{key}"), secrets)?))
+            Ok((
+                key.to_string(),
+                convert(item, &format!("{path}.{key}"), secrets)?,
+            ))
         });
-        return entries.collect::<Result<std::collections::BTreeMap<_, _>>>().map(Value::from);
+        return entries
+            .collect::<Result<std::collections::BTreeMap<_, _>>>()
+            .map(Value::from);
     }
     Ok(if value.is_unit() {
         Value::from(())
@@ -150,10 +166,16 @@ fn back(value: &Value) -> Dynamic {
 /// The error of a template, with its line.
 fn explain(template: &str, values: &Map, error: &minijinja::Error) -> Error {
     let (kind, what) = match error.kind() {
-        ErrorKind::UndefinedError => ("template.undefined", "the template uses a value that is not there"),
+        ErrorKind::UndefinedError => (
+            "template.undefined",
+            "the template uses a value that is not there",
+        ),
         ErrorKind::WriteFailure => {
-            return Error::new("template.too_large", "the text that the template gives is too long")
-                .hint(format!("a text has at most {} MiB", MOST_BYTES >> 20));
+            return Error::new(
+                "template.too_large",
+                "the text that the template gives is too long",
+            )
+            .hint(format!("a text has at most {} MiB", MOST_BYTES >> 20));
         }
         ErrorKind::SyntaxError | ErrorKind::BadEscape | ErrorKind::InvalidDelimiter => {
             ("template.syntax", "the template is wrong")
@@ -161,23 +183,37 @@ fn explain(template: &str, values: &Map, error: &minijinja::Error) -> Error {
         _ => ("template.failed", "the template failed"),
     };
     let range = error.range().filter(|range| range.end <= template.len());
-    let named = range.as_ref().and_then(|range| template.get(range.clone())).map(str::trim);
+    let named = range
+        .as_ref()
+        .and_then(|range| template.get(range.clone()))
+        .map(str::trim);
     let place = match (&range, error.line()) {
         (Some(range), _) => Some(Place::of_byte(template, range.start)),
         (None, Some(line)) if line > 0 => Some(Place { line, column: 1 }),
         _ => None,
     };
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let detail = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
     let mut message = match (kind, named) {
-        ("template.undefined", Some(name)) if !name.is_empty() => format!("`{name}` is not defined"),
+        ("template.undefined", Some(name)) if !name.is_empty() => {
+            format!("`{name}` is not defined")
+        }
         _ => format!("{what}: {detail}"),
     };
     if let Some(place) = place {
-        let _ = write!(message, " in line {} of the template\n{}", place.line, excerpt(template, place));
+        let _ = write!(
+            message,
+            " in line {} of the template\n{}",
+            place.line,
+            excerpt(template, place)
+        );
     }
     let mut built = Error::new(kind, message);
     if let Some(place) = place {
-        built = built.detail("line", place.line).detail("column", place.column);
+        built = built
+            .detail("line", place.line)
+            .detail("column", place.column);
     }
     if kind != "template.undefined" {
         return built;

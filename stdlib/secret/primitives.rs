@@ -11,18 +11,21 @@ use ccrun_kernel::{Cx, Namespace, Result, primitive, primitives};
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("secret", "Secrets: texts that never show, from the sources of the target.")
-        .global("secret")
-        .primitives(primitives![
-            secret,
-            get,
-            exists,
-            compose::generate,
-            compose::concat,
-            compose::template,
-            compose::json
-        ])
-        .primitives(methods::all())
+    Namespace::new(
+        "secret",
+        "Secrets: texts that never show, from the sources of the target.",
+    )
+    .global("secret")
+    .primitives(primitives![
+        secret,
+        get,
+        exists,
+        compose::generate,
+        compose::concat,
+        compose::template,
+        compose::json
+    ])
+    .primitives(methods::all())
 }
 
 /// The secret with this name, from the target's sources in their order. Short for `secret::get`.
@@ -35,7 +38,7 @@ pub fn namespace() -> Namespace {
 ///
 /// # Example
 /// ```rhai,no_run
-/// let db = pg::connect("postgres", #{ password: secret("POSTGRES_PASSWORD") });
+/// let db = pg::connect(#{ host: "db", user: "postgres", password: secret("POSTGRES_PASSWORD") });
 /// ```
 #[primitive(read, needs = secret(name))]
 async fn secret(cx: &Cx, name: String) -> Result<Secret> {

@@ -44,7 +44,13 @@ pub fn dedent(text: String) -> String {
     };
     let filled = body.lines().filter(|line| !line.trim().is_empty());
     let margin = filled.map(leading).reduce(common).unwrap_or_default().len();
-    let lines = body.split('\n').map(|line| if line.trim().is_empty() { "" } else { &line[margin..] });
+    let lines = body.split('\n').map(|line| {
+        if line.trim().is_empty() {
+            ""
+        } else {
+            &line[margin..]
+        }
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -70,7 +76,10 @@ fn common<'t>(a: &'t str, b: &'t str) -> &'t str {
 pub fn indent(text: String, spaces: u16) -> Result<String> {
     let margin = " ".repeat(usize::from(spaces));
     let lines = text.matches('\n').count() + 1;
-    check(text.len().saturating_add(lines.saturating_mul(margin.len())))?;
+    check(
+        text.len()
+            .saturating_add(lines.saturating_mul(margin.len())),
+    )?;
     let mut out = String::with_capacity(text.len() + lines * margin.len());
     for (index, line) in text.split('\n').enumerate() {
         if index > 0 {
@@ -143,21 +152,34 @@ pub struct PadOptions {
 pub fn pad(text: String, width: usize, options: PadOptions) -> Result<String> {
     let mut fills = options.fill.chars();
     let (Some(fill), None) = (fills.next(), fills.next()) else {
-        return Err(Error::new("text.pad", format!("`fill` is one character, not `{}`", options.fill)));
+        return Err(Error::new(
+            "text.pad",
+            format!("`fill` is one character, not `{}`", options.fill),
+        ));
     };
     let missing = width.saturating_sub(text.chars().count());
-    check(missing.saturating_mul(fill.len_utf8()).saturating_add(text.len()))?;
+    check(
+        missing
+            .saturating_mul(fill.len_utf8())
+            .saturating_add(text.len()),
+    )?;
     let before = match options.align.as_str() {
         "left" => 0,
         "right" => missing,
         "center" => missing / 2,
         other => {
-            return Err(Error::new("text.pad", format!("there is no alignment `{other}`"))
-                .hint("it is `left`, `right` or `center`"));
+            return Err(
+                Error::new("text.pad", format!("there is no alignment `{other}`"))
+                    .hint("it is `left`, `right` or `center`"),
+            );
         }
     };
     let filled = |count: usize| fill.to_string().repeat(count);
-    Ok(format!("{}{text}{}", filled(before), filled(missing - before)))
+    Ok(format!(
+        "{}{text}{}",
+        filled(before),
+        filled(missing - before)
+    ))
 }
 
 /// A name for files, containers and hosts: lower-case ASCII letters and digits, joined by `-`.
@@ -172,7 +194,9 @@ pub fn pad(text: String, width: usize, options: PadOptions) -> Result<String> {
 #[primitive(pure)]
 pub fn slug(text: String) -> String {
     let lower = text.to_lowercase();
-    let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let words = lower
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-")
 }
 

@@ -19,7 +19,11 @@ use crate::render::{self, DiffOptions, Secrets, TableOptions};
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("text", "Texts: templates, diffs, tables, regular expressions, lines.").primitives(primitives![
+    Namespace::new(
+        "text",
+        "Texts: templates, diffs, tables, regular expressions, lines.",
+    )
+    .primitives(primitives![
         template,
         diff,
         table,

@@ -48,7 +48,9 @@ pub fn matches(text: String, pattern: String) -> Result<bool> {
 pub fn find(text: String, pattern: String) -> Result<Option<Map>> {
     let regex = compile(&pattern)?;
     let mut counter = Counter::default();
-    Ok(regex.captures(&text).map(|found| captures(&regex, &found, &text, &mut counter)))
+    Ok(regex
+        .captures(&text)
+        .map(|found| captures(&regex, &found, &text, &mut counter)))
 }
 
 /// Every match of a regular expression, each as `text::find` gives it.
@@ -98,8 +100,11 @@ pub fn replace_all(text: String, pattern: String, replacement: String) -> Result
         found.expand(&replacement, &mut out);
         copied = whole.end();
         if out.len() > MOST_BYTES {
-            return Err(Error::new("text.too_large", "the text with the replacements is too long")
-                .hint(format!("a text has at most {} MiB", MOST_BYTES >> 20)));
+            return Err(Error::new(
+                "text.too_large",
+                "the text with the replacements is too long",
+            )
+            .hint(format!("a text has at most {} MiB", MOST_BYTES >> 20)));
         }
     }
     out.push_str(&text[copied..]);
@@ -147,8 +152,11 @@ pub(super) fn limited<'t>(parts: impl Iterator<Item = &'t str>, what: &str) -> R
 }
 
 fn too_many(what: &str, most: usize) -> Error {
-    Error::new("text.too_many", format!("the text has more than {most} {what}"))
-        .hint("take a part of the text first, or read the file line by line")
+    Error::new(
+        "text.too_many",
+        format!("the text has more than {most} {what}"),
+    )
+    .hint("take a part of the text first, or read the file line by line")
 }
 
 fn captures(regex: &Regex, found: &Captures<'_>, text: &str, counter: &mut Counter) -> Map {

@@ -158,5 +158,8 @@ fn measure(call: &Caller, work: FnPtr) -> Result<Map> {
     let started = Instant::now();
     let value = call.invoke(&work, [])?;
     let elapsed = Duration::from(started.elapsed());
-    Ok(Map::from([("value".into(), value), ("elapsed".into(), elapsed.into_value())]))
+    Ok(Map::from([
+        ("value".into(), value),
+        ("elapsed".into(), elapsed.into_value()),
+    ]))
 }

@@ -52,8 +52,11 @@ fn without_offset(text: &str) -> Option<DateTime> {
 
 fn in_format(text: &str, format: &str, zone: Option<TimeZone>) -> Result<Timestamp> {
     let wrong = |error: jiff::Error| {
-        Error::new("value.timestamp", format!("`{text}` does not have the form `{format}`: {error}"))
-            .hint("the form takes strptime directives, such as `%Y-%m-%d %H:%M:%S`, `%d.%m.%Y`, `%s`")
+        Error::new(
+            "value.timestamp",
+            format!("`{text}` does not have the form `{format}`: {error}"),
+        )
+        .hint("the form takes strptime directives, such as `%Y-%m-%d %H:%M:%S`, `%d.%m.%Y`, `%s`")
     };
     let parts = BrokenDownTime::parse(format, text.trim()).map_err(wrong)?;
     let moment = if parts.iana_time_zone().is_some() {
@@ -87,6 +90,9 @@ fn civil_in(text: &str, civil: DateTime, zone: TimeZone) -> Result<Timestamp> {
         .hint("write it with its offset, such as 2025-10-26T02:30:00+02:00"));
     }
     at.compatible().map(Timestamp::from).map_err(|error| {
-        Error::new("value.timestamp", format!("`{text}` is not a time in {name}: {error}"))
+        Error::new(
+            "value.timestamp",
+            format!("`{text}` is not a time in {name}: {error}"),
+        )
     })
 }

@@ -18,7 +18,10 @@ pub fn map(table: Table) -> Result<Map> {
 }
 
 fn read_table(table: Table, left: &mut usize) -> Result<Map> {
-    table.into_iter().map(|(key, value)| Ok((key.into(), read(value, left)?))).collect()
+    table
+        .into_iter()
+        .map(|(key, value)| Ok((key.into(), read(value, left)?)))
+        .collect()
 }
 
 fn read(value: Value, left: &mut usize) -> Result<Dynamic> {
@@ -34,9 +37,11 @@ fn read(value: Value, left: &mut usize) -> Result<Dynamic> {
             (Some(_), Ok(timestamp)) => Dynamic::from(timestamp),
             _ => at.to_string().into(),
         },
-        Value::Array(items) => {
-            items.into_iter().map(|item| read(item, left)).collect::<Result<Array>>()?.into()
-        }
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| read(item, left))
+            .collect::<Result<Array>>()?
+            .into(),
         Value::Table(table) => read_table(table, left)?.into(),
     })
 }
@@ -76,7 +81,10 @@ fn write(value: &Dynamic, path: &str) -> Result<Value> {
         serde_json::Value::Null => {
             return Err(Error::new(
                 "toml.null",
-                format!("`{}` is `()`, and TOML has no null", path.trim_start_matches('.')),
+                format!(
+                    "`{}` is `()`, and TOML has no null",
+                    path.trim_start_matches('.')
+                ),
             )
             .hint("leave it out of the array, or write an empty text"));
         }

@@ -12,12 +12,16 @@ use ccrun_kernel::{Error, Namespace, Result, primitive, primitives};
 
 use crate::document::{self, Format, Place, syntax_error};
 
-const FORMAT: Format = Format { namespace: "toml", title: "TOML" };
+const FORMAT: Format = Format {
+    namespace: "toml",
+    title: "TOML",
+};
 
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("toml", "TOML 1.0: reading and writing.").primitives(primitives![parse, stringify])
+    Namespace::new("toml", "TOML 1.0: reading and writing.")
+        .primitives(primitives![parse, stringify])
 }
 
 /// The map of a TOML text.
@@ -39,7 +43,12 @@ fn parse(text: String) -> Result<Map> {
         Ok(table) => convert::map(table),
         Err(error) => {
             let place = Place::of_byte(&text, error.span().map_or(0, |span| span.start));
-            Err(syntax_error(FORMAT, &text, place, &error.message().replace('\n', ", ")))
+            Err(syntax_error(
+                FORMAT,
+                &text,
+                place,
+                &error.message().replace('\n', ", "),
+            ))
         }
     }
 }
@@ -62,9 +71,16 @@ fn stringify(value: Dynamic) -> Result<String> {
     document::check(FORMAT, &value)?;
     let found = ccrun_kernel::value::type_name(&value);
     let Some(map) = value.try_cast::<Map>() else {
-        return Err(Error::new("toml.not_a_table", format!("a TOML document is a map; this is {found}"))
-            .hint("put it under a key: `toml::stringify(#{ items: … })`"));
+        return Err(Error::new(
+            "toml.not_a_table",
+            format!("a TOML document is a map; this is {found}"),
+        )
+        .hint("put it under a key: `toml::stringify(#{ items: … })`"));
     };
-    ::toml::to_string(&convert::table(&map, "")?)
-        .map_err(|error| Error::new("toml.not_plain", format!("the value has no TOML form: {error}")))
+    ::toml::to_string(&convert::table(&map, "")?).map_err(|error| {
+        Error::new(
+            "toml.not_plain",
+            format!("the value has no TOML form: {error}"),
+        )
+    })
 }

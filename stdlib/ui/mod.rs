@@ -16,19 +16,22 @@ use progress::ProgressBar;
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("ui", "What the operator sees: tables, headings, diffs, progress.")
-        .object::<ProgressBar>()
-        .primitives(primitives![
-            table,
-            heading,
-            json,
-            diff,
-            progress::progress,
-            ProgressBar::advance,
-            ProgressBar::set,
-            ProgressBar::message,
-            ProgressBar::done
-        ])
+    Namespace::new(
+        "ui",
+        "What the operator sees: tables, headings, diffs, progress.",
+    )
+    .object::<ProgressBar>()
+    .primitives(primitives![
+        table,
+        heading,
+        json,
+        diff,
+        progress::progress,
+        ProgressBar::advance,
+        ProgressBar::set,
+        ProgressBar::message,
+        ProgressBar::done
+    ])
 }
 
 /// Print rows (maps) as a table. See `text::table`.
@@ -43,7 +46,11 @@ pub fn namespace() -> Namespace {
 #[primitive(pure)]
 fn table(cx: &Cx, rows: Vec<Map>, options: TableOptions) -> Result<()> {
     let text = render::table(&rows, &options)?;
-    cx.output(if rows.is_empty() { "(no rows)".to_owned() } else { text });
+    cx.output(if rows.is_empty() {
+        "(no rows)".to_owned()
+    } else {
+        text
+    });
     Ok(())
 }
 
@@ -58,7 +65,11 @@ fn table(cx: &Cx, rows: Vec<Map>, options: TableOptions) -> Result<()> {
 /// ```
 #[primitive(pure)]
 fn heading(cx: &Cx, text: String) {
-    let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let width = text
+        .lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or(0);
     cx.output(format!("\n{text}\n{}", "─".repeat(width.min(100))));
 }
 

@@ -33,7 +33,10 @@ struct Inner {
 #[primitive(pure)]
 pub fn progress(cx: &Cx, label: String, total: Option<u64>) -> ProgressBar {
     let shown = cx.progress(label.as_str(), total);
-    ProgressBar(Arc::new(Inner { label, shown: Mutex::new(Some(shown)) }))
+    ProgressBar(Arc::new(Inner {
+        label,
+        shown: Mutex::new(Some(shown)),
+    }))
 }
 
 impl ProgressBar {

@@ -1,13 +1,19 @@
-use ccrun_kernel::event::Event;
-use ccrun_kernel::testing::{Scratch, TestRun};
 use ccrun_kernel::Result;
+use ccrun_kernel::event::Event;
 use ccrun_kernel::rhai::Dynamic;
+use ccrun_kernel::testing::{Scratch, TestRun};
 
 fn events(script: &str) -> (Result<Dynamic>, Vec<Event>) {
     let folder = Scratch::new();
-    let run = TestRun::new(&folder.0, vec![super::namespace(), crate::secret::namespace()]);
+    let run = TestRun::new(
+        &folder.0,
+        vec![super::namespace(), crate::secret::namespace()],
+    );
     let (result, records) = run.eval(script);
-    (result, records.into_iter().map(|record| record.event).collect())
+    (
+        result,
+        records.into_iter().map(|record| record.event).collect(),
+    )
 }
 
 fn output(script: &str) -> Vec<String> {
@@ -64,7 +70,13 @@ fn progress_ends_once_and_at_the_latest_with_the_script() {
         let ends: Vec<_> = events
             .into_iter()
             .filter_map(|event| match event {
-                Event::Progress { label, done, total, finished: true, .. } => Some((label, done, total)),
+                Event::Progress {
+                    label,
+                    done,
+                    total,
+                    finished: true,
+                    ..
+                } => Some((label, done, total)),
                 _ => None,
             })
             .collect();
@@ -75,12 +87,15 @@ fn progress_ends_once_and_at_the_latest_with_the_script() {
 #[test]
 #[ignore = "the kernel gives all pure calls of a run one number"]
 fn two_at_the_same_time_are_told_apart() {
-    let (result, events) = events(r#"let a = ui::progress("A"); let b = ui::progress("B"); a.set(1); b.set(1);"#);
+    let (result, events) =
+        events(r#"let a = ui::progress("A"); let b = ui::progress("B"); a.set(1); b.set(1);"#);
     drop(result.unwrap());
     let mut ids: Vec<u64> = events
         .into_iter()
         .filter_map(|event| match event {
-            Event::Progress { id, finished: true, .. } => Some(id),
+            Event::Progress {
+                id, finished: true, ..
+            } => Some(id),
             _ => None,
         })
         .collect();

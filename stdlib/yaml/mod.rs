@@ -13,12 +13,16 @@ use serde_saphyr::{NonFiniteFloatPolicy, Options};
 
 use crate::document::{self, Document, Format, Place, syntax_error};
 
-const FORMAT: Format = Format { namespace: "yaml", title: "YAML" };
+const FORMAT: Format = Format {
+    namespace: "yaml",
+    title: "YAML",
+};
 
 /// Registers the namespace.
 #[must_use]
 pub fn namespace() -> Namespace {
-    Namespace::new("yaml", "YAML 1.2: reading and writing.").primitives(primitives![parse, parse_all, stringify])
+    Namespace::new("yaml", "YAML 1.2: reading and writing.")
+        .primitives(primitives![parse, parse_all, stringify])
 }
 
 /// The value of a YAML text with one document. An empty text is `()`.
@@ -80,8 +84,12 @@ fn parse_all(text: String) -> Result<Vec<Dynamic>> {
 #[primitive(pure)]
 fn stringify(value: Dynamic) -> Result<String> {
     document::check(FORMAT, &value)?;
-    serde_saphyr::to_string(&to_json(&value))
-        .map_err(|error| Error::new("yaml.not_plain", format!("the value has no YAML form: {error}")))
+    serde_saphyr::to_string(&to_json(&value)).map_err(|error| {
+        Error::new(
+            "yaml.not_plain",
+            format!("the value has no YAML form: {error}"),
+        )
+    })
 }
 
 fn options() -> Options {
@@ -102,18 +110,30 @@ fn options() -> Options {
 fn refused(text: &str, error: &serde_saphyr::Error) -> Error {
     let message = error.without_snippet().to_string();
     // The place is said in the message as well; it is shown once.
-    let why = message.split(" at line ").next().unwrap_or(&message).trim_end_matches([',', ':', ' ']);
+    let why = message
+        .split(" at line ")
+        .next()
+        .unwrap_or(&message)
+        .trim_end_matches([',', ':', ' ']);
     // Deep inside of aliases, only the message still says that a limit was met.
-    if Document::is_too_large(why) || ["budget breached", "limit exceeded"].iter().any(|sign| why.contains(sign)) {
+    if Document::is_too_large(why)
+        || ["budget breached", "limit exceeded"]
+            .iter()
+            .any(|sign| why.contains(sign))
+    {
         return FORMAT.too_large("after its aliases are resolved, or in its depth");
     }
-    let place = error.location().map_or(Place { line: 1, column: 1 }, |at| Place {
-        line: usize::try_from(at.line()).unwrap_or(1).max(1),
-        column: usize::try_from(at.column()).unwrap_or(1).max(1),
-    });
+    let place = error
+        .location()
+        .map_or(Place { line: 1, column: 1 }, |at| Place {
+            line: usize::try_from(at.line()).unwrap_or(1).max(1),
+            column: usize::try_from(at.column()).unwrap_or(1).max(1),
+        });
     let built = syntax_error(FORMAT, text, place, why);
     match error.without_snippet() {
-        serde_saphyr::Error::MultipleDocuments { .. } => built.hint("`yaml::parse_all` reads all documents of a text"),
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            built.hint("`yaml::parse_all` reads all documents of a text")
+        }
         _ => built,
     }
 }

@@ -1,7 +1,7 @@
+use ccrun_kernel::Result;
 use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::testing::eval;
 use ccrun_kernel::value::{from_json, show};
-use ccrun_kernel::Result;
 use proptest::prelude::*;
 
 use super::{namespace, parse, parse_all, stringify};
@@ -31,7 +31,10 @@ fn plain_words_have_the_types_of_yaml_1_2() {
         ("a: 2025-03-01", r#"#{ a: "2025-03-01" }"#),
         ("a: 18446744073709551615", "#{ a: 18446744073709551615 }"),
         ("a: 0x1F", "#{ a: 31 }"),
-        ("8080: x\n1.10: y\ntrue: z\n", r#"#{ "1.10": "y", "8080": "x", true: "z" }"#),
+        (
+            "8080: x\n1.10: y\ntrue: z\n",
+            r#"#{ "1.10": "y", "8080": "x", true: "z" }"#,
+        ),
         ("a: |\n  one\n  two\n", r#"#{ a: "one\ntwo\n" }"#),
         ("- 1\n- [2, 3]\n", "[1, [2, 3]]"),
         ("", "()"),
@@ -52,7 +55,8 @@ fn anchors_and_merge_keys_are_resolved() {
 
 #[test]
 fn a_mistake_is_shown_in_its_line() {
-    let error = run("yaml::parse(`services:\n  web:\n    ports: [80, 443\n  db: x\n`)").unwrap_err();
+    let error =
+        run("yaml::parse(`services:\n  web:\n    ports: [80, 443\n  db: x\n`)").unwrap_err();
     assert_eq!(error.kind(), "yaml.syntax");
     assert!(error.message().starts_with("not valid YAML: "), "{error}");
     assert!(error.message().contains(" | "), "{error}");
@@ -61,7 +65,10 @@ fn a_mistake_is_shown_in_its_line() {
     assert_eq!(twice.details()["line"], 3, "{twice}");
     assert!(twice.message().ends_with("  3 | a: 3\n    | ^"), "{twice}");
     let two = parse("a: 1\n---\nb: 2\n".to_owned()).unwrap_err();
-    assert_eq!(two.hint_text(), Some("`yaml::parse_all` reads all documents of a text"));
+    assert_eq!(
+        two.hint_text(),
+        Some("`yaml::parse_all` reads all documents of a text")
+    );
 }
 
 #[test]
@@ -75,8 +82,14 @@ fn a_billion_laughs_are_too_many() {
     assert_eq!(error.kind(), "yaml.too_large", "{error}");
     assert_eq!(parse_all(text).unwrap_err().kind(), "yaml.too_large");
     let deep = parse("[".repeat(10_000)).unwrap_err();
-    assert!(["yaml.too_large", "yaml.syntax"].contains(&deep.kind()), "{deep:?}");
-    assert_eq!(parse(" ".repeat(33 << 20)).unwrap_err().kind(), "yaml.too_large");
+    assert!(
+        ["yaml.too_large", "yaml.syntax"].contains(&deep.kind()),
+        "{deep:?}"
+    );
+    assert_eq!(
+        parse(" ".repeat(33 << 20)).unwrap_err().kind(),
+        "yaml.too_large"
+    );
     assert!(parse("a: &a [*a]\n".to_owned()).is_err());
 }
 
@@ -84,7 +97,10 @@ fn a_billion_laughs_are_too_many() {
 fn a_secret_is_not_written() {
     let error = run("yaml::stringify(#{ db: #{ password: secret::generate(32) } })").unwrap_err();
     assert_eq!(error.kind(), "yaml.secret");
-    assert_eq!(error.message(), "`db.password` is a secret, which can't become plain YAML");
+    assert_eq!(
+        error.message(),
+        "`db.password` is a secret, which can't become plain YAML"
+    );
 }
 
 proptest! {

@@ -37,10 +37,18 @@ pub struct GenerateOptions {
 #[primitive(pure)]
 pub fn generate(cx: &Cx, length: usize, options: GenerateOptions) -> Result<Secret> {
     if length < 8 {
-        return Err(Error::new("secret.too_short", format!("a secret of {length} characters is guessed at once"))
-            .hint("take 32; for a code that people type, `crypto::random_string`"));
+        return Err(Error::new(
+            "secret.too_short",
+            format!("a secret of {length} characters is guessed at once"),
+        )
+        .hint("take 32; for a code that people type, `crypto::random_string`"));
     }
-    let text = random_text(length, &RandomOptions { alphabet: options.alphabet })?;
+    let text = random_text(
+        length,
+        &RandomOptions {
+            alphabet: options.alphabet,
+        },
+    )?;
     Ok(known(cx, options.name, text))
 }
 
@@ -63,7 +71,10 @@ pub fn concat(cx: &Cx, parts: Array) -> Result<Secret> {
     for part in &parts {
         text.push_str(&show(&expose(part, &mut names)));
         if text.len() > MOST_BYTES {
-            return Err(Error::new("secret.too_large", "the secret would be longer than 32 MiB"));
+            return Err(Error::new(
+                "secret.too_large",
+                "the secret would be longer than 32 MiB",
+            ));
         }
     }
     Ok(known(cx, name(&names, "text"), text))
@@ -110,11 +121,19 @@ pub fn json(cx: &Cx, value: Dynamic) -> Result<Secret> {
     let mut names = Vec::new();
     let exposed = expose(&value, &mut names);
     crate::document::check(crate::json::FORMAT, &exposed)?;
-    Ok(known(cx, name(&names, "json"), to_json(&exposed).to_string()))
+    Ok(known(
+        cx,
+        name(&names, "json"),
+        to_json(&exposed).to_string(),
+    ))
 }
 
 fn name(names: &[String], otherwise: &str) -> String {
-    if names.is_empty() { otherwise.to_owned() } else { names.join("+") }
+    if names.is_empty() {
+        otherwise.to_owned()
+    } else {
+        names.join("+")
+    }
 }
 
 fn known(cx: &Cx, name: String, text: String) -> Secret {

@@ -5,36 +5,64 @@
 
 use ccrun_kernel::secret::Secret;
 use ccrun_kernel::{
-    Args, Call, IntoValue, Invocation, MaybeSecret, Primitive, PrimitiveKind, Receiver, Result, primitive, primitives,
+    Args, Call, IntoValue, Invocation, MaybeSecret, Primitive, PrimitiveKind, Receiver, Result,
+    primitive, primitives,
 };
 use sha2::{Digest, Sha256};
 
+/// Decodes the arguments and makes the call.
+type Prepare = fn(Args) -> Result<Call>;
+
 /// All of them.
 pub fn all() -> Vec<Primitive> {
-    let prepare: [(PrimitiveKind, fn(Args) -> Result<Call>); 6] = [
-        (PrimitiveKind::Getter, |args| on(args, |secret, _| Ok(name(secret).into_value()))),
-        (PrimitiveKind::Getter, |args| on(args, |secret, _| Ok(len(secret).into_value()))),
-        (PrimitiveKind::Method, |args| on(args, |secret, _| Ok(fingerprint(secret).into_value()))),
-        (PrimitiveKind::Method, |args| {
-            on(args, |secret, args| Ok(matches(secret, args.take(0, "other")?).into_value()))
+    let prepare: [(PrimitiveKind, Prepare); 6] = [
+        (PrimitiveKind::Getter, |args| {
+            on(args, |secret, _| Ok(name(secret).into_value()))
+        }),
+        (PrimitiveKind::Getter, |args| {
+            on(args, |secret, _| Ok(len(secret).into_value()))
         }),
         (PrimitiveKind::Method, |args| {
-            on(args, |secret, args| Ok(matches(secret, args.take(0, "other")?).into_value()))
+            on(args, |secret, _| Ok(fingerprint(secret).into_value()))
         }),
         (PrimitiveKind::Method, |args| {
-            on(args, |secret, args| Ok((!matches(secret, args.take(0, "other")?)).into_value()))
+            on(args, |secret, args| {
+                Ok(matches(secret, args.take(0, "other")?).into_value())
+            })
+        }),
+        (PrimitiveKind::Method, |args| {
+            on(args, |secret, args| {
+                Ok(matches(secret, args.take(0, "other")?).into_value())
+            })
+        }),
+        (PrimitiveKind::Method, |args| {
+            on(args, |secret, args| {
+                Ok((!matches(secret, args.take(0, "other")?)).into_value())
+            })
         }),
     ];
     let described = primitives![name, len, fingerprint, matches, equal, differs];
-    described.into_iter().zip(prepare).map(|(described, (kind, prepare))| method(described, kind, prepare)).collect()
+    described
+        .into_iter()
+        .zip(prepare)
+        .map(|(described, (kind, prepare))| method(described, kind, prepare))
+        .collect()
 }
 
-fn method(mut described: Primitive, kind: PrimitiveKind, prepare: fn(Args) -> Result<Call>) -> Primitive {
+fn method(mut described: Primitive, kind: PrimitiveKind, prepare: Prepare) -> Primitive {
     described.params.remove(0);
-    Primitive { kind, receiver: Some(Receiver::of::<Secret>()), prepare, ..described }
+    Primitive {
+        kind,
+        receiver: Some(Receiver::of::<Secret>()),
+        prepare,
+        ..described
+    }
 }
 
-fn on(mut args: Args, work: fn(Secret, &mut Args) -> Result<ccrun_kernel::rhai::Dynamic>) -> Result<Call> {
+fn on(
+    mut args: Args,
+    work: fn(Secret, &mut Args) -> Result<ccrun_kernel::rhai::Dynamic>,
+) -> Result<Call> {
     let secret: Secret = args.receiver()?;
     let value = work(secret, &mut args)?;
     Ok(Call {

@@ -51,16 +51,27 @@ fn shown(script: &str) -> String {
 }
 
 fn exposed(script: &str) -> String {
-    run(script).unwrap_or_else(|error| panic!("{script}: {error:?}")).cast::<Secret>().expose().to_owned()
+    run(script)
+        .unwrap_or_else(|error| panic!("{script}: {error:?}"))
+        .cast::<Secret>()
+        .expose()
+        .to_owned()
 }
 
 #[test]
 fn both_spellings_give_the_secret() {
-    for script in [r#"secret("PASSWORD")"#, r#"secret::get("PASSWORD")"#, r#"secret::secret("PASSWORD")"#] {
+    for script in [
+        r#"secret("PASSWORD")"#,
+        r#"secret::get("PASSWORD")"#,
+        r#"secret::secret("PASSWORD")"#,
+    ] {
         assert_eq!(exposed(script), PASSWORD, "{script}");
         assert_eq!(shown(script), "‹secret PASSWORD›", "{script}");
     }
-    assert_eq!(shown(r#"fn f() { secret("PASSWORD") } f()"#), "‹secret PASSWORD›");
+    assert_eq!(
+        shown(r#"fn f() { secret("PASSWORD") } f()"#),
+        "‹secret PASSWORD›"
+    );
 }
 
 #[test]
@@ -72,12 +83,19 @@ fn a_missing_one_names_the_nearest() {
         shown(r#"[secret::exists("PASSWORD"), secret::exists("EMPTY"), secret::exists("NONE")]"#),
         "[true, false, false]"
     );
-    assert_eq!(run(r#"secret::exists("SEALED")"#).unwrap_err().kind(), "vault.sealed");
+    assert_eq!(
+        run(r#"secret::exists("SEALED")"#).unwrap_err().kind(),
+        "vault.sealed"
+    );
 }
 
 #[test]
 fn a_runbook_gets_only_the_secrets_it_declared() {
-    for script in [r#"secret("PASSWORD")"#, r#"secret::get("PASSWORD")"#, r#"secret::exists("PASSWORD")"#] {
+    for script in [
+        r#"secret("PASSWORD")"#,
+        r#"secret::get("PASSWORD")"#,
+        r#"secret::exists("PASSWORD")"#,
+    ] {
         let folder = Scratch::new();
         let policy = Policy::new(Some(Needs::nothing()), None);
         let error = test_run(&folder).policy(policy).eval(script).0.unwrap_err();
@@ -87,9 +105,14 @@ fn a_runbook_gets_only_the_secrets_it_declared() {
 
 #[test]
 fn what_is_made_of_secrets_is_one() {
-    assert_eq!(exposed(r#"secret::concat(["Bearer ", secret("PASSWORD"), 7])"#), format!("Bearer {PASSWORD}7"));
     assert_eq!(
-        exposed(r#"secret::template("u:{{ pw | urlencode }}@{{ host }} {{ pw | b64encode }}", #{ pw: secret("PASSWORD"), host: "db" })"#),
+        exposed(r#"secret::concat(["Bearer ", secret("PASSWORD"), 7])"#),
+        format!("Bearer {PASSWORD}7")
+    );
+    assert_eq!(
+        exposed(
+            r#"secret::template("u:{{ pw | urlencode }}@{{ host }} {{ pw | b64encode }}", #{ pw: secret("PASSWORD"), host: "db" })"#
+        ),
         "u:hunter2%2F%26-and%20more@db aHVudGVyMi8mLWFuZCBtb3Jl"
     );
     assert_eq!(
@@ -97,8 +120,14 @@ fn what_is_made_of_secrets_is_one() {
         format!(r#"{{"auth":[{{"password":"{PASSWORD}"}}],"user":"app"}}"#)
     );
     for (script, name) in [
-        (r#"secret::concat(["a", secret("PASSWORD"), secret("PASSWORD")])"#, "PASSWORD"),
-        (r#"secret::concat([secret("PASSWORD"), secret::generate(20, #{ name: "SALT" })])"#, "PASSWORD+SALT"),
+        (
+            r#"secret::concat(["a", secret("PASSWORD"), secret("PASSWORD")])"#,
+            "PASSWORD",
+        ),
+        (
+            r#"secret::concat([secret("PASSWORD"), secret::generate(20, #{ name: "SALT" })])"#,
+            "PASSWORD+SALT",
+        ),
         (r#"secret::concat(["a"])"#, "text"),
         (r#"secret::template("x", #{})"#, "template"),
         (r#"secret::json(#{ a: [secret("PASSWORD")] })"#, "PASSWORD"),
@@ -137,10 +166,19 @@ fn secrets_are_compared_without_being_seen() {
         (r#"secret("PASSWORD") == secret::generate(20)"#, "false"),
         (r#"secret("PASSWORD") != secret::generate(20)"#, "true"),
         (r#"secret("PASSWORD") == "hunter2/&-and more""#, "true"),
-        (r#"secret("PASSWORD").matches("hunter2/&-and more")"#, "true"),
-        (r#"secret("PASSWORD").matches(secret::concat([secret("PASSWORD")]))"#, "true"),
+        (
+            r#"secret("PASSWORD").matches("hunter2/&-and more")"#,
+            "true",
+        ),
+        (
+            r#"secret("PASSWORD").matches(secret::concat([secret("PASSWORD")]))"#,
+            "true",
+        ),
         (r#"secret("PASSWORD").len"#, "18"),
-        (r#"secret("PASSWORD").fingerprint() == secret::concat([secret("PASSWORD")]).fingerprint()"#, "true"),
+        (
+            r#"secret("PASSWORD").fingerprint() == secret::concat([secret("PASSWORD")]).fingerprint()"#,
+            "true",
+        ),
         (r#"secret("PASSWORD").fingerprint().len()"#, "12"),
     ] {
         assert_eq!(shown(script), result, "{script}");
