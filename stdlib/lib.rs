@@ -44,6 +44,7 @@ pub fn namespaces() -> Vec<Namespace> {
         json::namespace(),
         log::namespace(),
         pg::namespace(),
+        secret::namespace(),
         sh::namespace(),
         sys::namespace(),
         text::namespace(),

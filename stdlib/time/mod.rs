@@ -93,7 +93,7 @@ fn since(earlier: Timestamp) -> Duration {
     Timestamp::now().since(&earlier)
 }
 
-/// How long it is until a time. Negative if it is over.
+/// How long it is to a time. Negative if it is over.
 ///
 /// # Errors
 /// None.
