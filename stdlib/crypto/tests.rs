@@ -186,9 +186,7 @@ fn leeway_and_parties_are_allowed_for() {
         format!(
             r#"crypto::jwt_verify(crypto::jwt_sign(#{{ aud: ["a", "b"], iss: "me" }}, "{KEY}"), "{KEY}", #{{ audience: "b", issuer: "me" }})"#
         ),
-        format!(
-            r#"let key = secret::generate(64); crypto::jwt_verify(crypto::jwt_sign(#{{}}, key, #{{ algorithm: "HS512" }}), key, #{{ algorithms: ["HS512"] }})"#
-        ),
+        r#"let key = secret::generate(64); crypto::jwt_verify(crypto::jwt_sign(#{}, key, #{ algorithm: "HS512" }), key, #{ algorithms: ["HS512"] })"#.to_owned(),
     ] {
         shown(&script);
     }
