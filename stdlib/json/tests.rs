@@ -91,7 +91,6 @@ async fn make(name: String) -> String {
 }
 
 #[test]
-#[ignore = "the kernel hands planned values to pure primitives"]
 fn what_is_computed_from_a_planned_value_is_planned() {
     let folder = Scratch::new();
     let made = Namespace::new("test", "A change.").primitives(primitives![make]);

@@ -61,6 +61,8 @@ fn environment() -> Result<Environment<'static>> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_recursion_limit(100);
+    // Loops inside of loops that print nothing would run for ever.
+    environment.set_fuel(Some(10_000_000));
     environment.set_formatter(|out, state, value| match value.kind() {
         // `True` and `None`, as Jinja has it, belong to no configuration file.
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),

@@ -85,7 +85,6 @@ fn progress_ends_once_and_at_the_latest_with_the_script() {
 }
 
 #[test]
-#[ignore = "the kernel gives all pure calls of a run one number"]
 fn two_at_the_same_time_are_told_apart() {
     let (result, events) =
         events(r#"let a = ui::progress("A"); let b = ui::progress("B"); a.set(1); b.set(1);"#);

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -13,24 +13,21 @@ async fn main() -> Result<()> {
     let url = arguments.next().context("the URL of a database")?;
     let count: u32 = arguments.next().context("how many queries")?.parse()?;
 
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .connect(&url)
-        .await?;
-    let one = || async {
-        sqlx::query_scalar::<_, i32>("select 1")
-            .fetch_one(&pool)
-            .await
-    };
-    one().await?;
+    // One connection and no pool: the least that it can cost.
+    let mut connection = PgConnection::connect(&url).await?;
+    query(&mut connection).await?;
 
     let started = Instant::now();
     for _ in 0..count {
-        one().await?;
+        query(&mut connection).await?;
     }
     println!(
         "{:.2}",
         started.elapsed().as_secs_f64() * 1e6 / f64::from(count)
     );
     Ok(())
+}
+
+async fn query(connection: &mut PgConnection) -> Result<i32> {
+    Ok(sqlx::query_scalar("select 1").fetch_one(connection).await?)
 }

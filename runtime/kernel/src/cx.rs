@@ -125,7 +125,13 @@ impl Cx {
     /// Show how far the work is.
     #[must_use]
     pub fn progress(&self, label: impl Into<String>, total: Option<u64>) -> Progress {
+        // A pure call has no number of its own.
+        let id = match self.effect_id {
+            0 => self.run().bus().next_effect(),
+            id => id,
+        };
         Progress {
+            id,
             cx: self.clone(),
             label: label.into(),
             done: 0,
@@ -188,6 +194,7 @@ impl Cx {
 
 /// The progress of one call; ends when it is dropped.
 pub struct Progress {
+    id: u64,
     cx: Cx,
     label: String,
     done: u64,
@@ -237,7 +244,7 @@ impl Progress {
     fn tell(&mut self, finished: bool) {
         self.shown = Some(Instant::now());
         self.cx.emit(Event::Progress {
-            id: self.cx.effect_id,
+            id: self.id,
             label: self.label.clone(),
             done: self.done,
             total: self.total,

@@ -2,7 +2,7 @@
 //!
 //! Sinks subscribe to it: the terminal, the journal, JSON lines, a report. The bus redacts before it
 //! hands out, so that no sink can leak what another one masks. The JSON form of [`Record`] is the
-//! documented schema of `--output json` (`docs/reference/events.md`).
+//! documented schema of `--output json` (`docs/src/reference/events.md`).
 
 use std::borrow::Cow;
 use std::sync::Arc;

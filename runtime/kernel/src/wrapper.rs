@@ -62,6 +62,22 @@ fn call(
     let (this, values) = take(primitive, args);
     let caller = Caller::new(context);
 
+    // What is computed from a planned value is planned too. The words of the language take planned
+    // values themselves.
+    if primitive.effect == Effect::Pure
+        && !primitive.namespace.is_empty()
+        && scope.run().plan().has_planned_values()
+    {
+        let depends_on = planned::dependencies(this.iter().chain(values.iter().flatten()));
+        if let Some(change) = depends_on.first() {
+            let effectful = Effectful {
+                primitive,
+                scope: &scope,
+                caller: Some(&caller),
+            };
+            return Ok(effectful.value(*change));
+        }
+    }
     if primitive.effect == Effect::Pure {
         let cx = Cx::new(Arc::clone(&scope), Arc::clone(primitive), 0, None);
         let args = Args::new(primitive, this, values, false);

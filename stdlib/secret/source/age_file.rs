@@ -1,19 +1,19 @@
 //! Secrets in a file encrypted by age (<https://age-encryption.org/v1>): readable with the plain
-//! `age` tool, TOML inside.
+//! `age` tool, TOML or `.env` lines inside.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use age::secrecy::ExposeSecret;
-use age::x25519::{Identity, Recipient};
 use ccrun_kernel::secret::SecretSource;
 use ccrun_kernel::value::closest;
 use ccrun_kernel::{BoxFuture, Error, Result};
 use rand::Rng;
 use serde::Deserialize;
+
+use super::age_key::{Header, Key, generate_identity};
+use super::dotenv;
 
 /// `[target.X.secrets.age]`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -28,6 +28,7 @@ pub struct AgeConfig {
 }
 
 /// The file, closed: every call reads or writes it whole.
+#[derive(Clone)]
 pub struct AgeFile {
     path: PathBuf,
     identity: PathBuf,
@@ -35,6 +36,9 @@ pub struct AgeFile {
 }
 
 type Values = BTreeMap<String, String>;
+
+/// The first line of a file that ccrun wrote: its recipients are those of the configuration.
+const WRITTEN_HERE: &str = "# written by ccrun";
 
 impl AgeFile {
     /// The file that the configuration means.
@@ -71,7 +75,7 @@ impl AgeFile {
     /// # Errors
     /// That it can't be opened.
     pub fn names(&self) -> Result<Vec<String>> {
-        Ok(self.read()?.into_keys().collect())
+        Ok(self.read()?.values.into_keys().collect())
     }
 
     /// The text of a secret.
@@ -79,7 +83,7 @@ impl AgeFile {
     /// # Errors
     /// `secret.not_found`, or that the file can't be opened.
     pub fn get(&self, name: &str) -> Result<String> {
-        let mut values = self.read()?;
+        let mut values = self.read()?.values;
         values.remove(name).ok_or_else(|| {
             let error = Error::new(
                 "secret.not_found",
@@ -97,28 +101,19 @@ impl AgeFile {
     /// # Errors
     /// That the file can't be opened or written. It is then as it was.
     pub fn set(&self, name: &str, text: &str) -> Result<()> {
-        let named = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-        if !named {
-            return Err(Error::new(
-                "usage",
-                "the name of a secret has letters, digits, `_`, `-`, `.`",
-            ));
-        }
-        let _lock = self.lock()?;
-        let identity = self.identity_or_new()?;
-        let mut values = self.read()?;
-        values.insert(name.to_owned(), text.to_owned());
-        self.write(&values, &identity)
+        named(name)?;
+        self.change(|values| {
+            values.insert(name.to_owned(), text.to_owned());
+            Ok(())
+        })
     }
 
     /// Put a random secret of so many letters and digits into the file.
     ///
     /// # Errors
-    /// See [`AgeFile::set`]; `usage` for fewer than 8.
+    /// See [`AgeFile::set`]; `usage` for fewer than 8; `secret.exists` rather than replace one.
     pub fn generate(&self, name: &str, length: usize) -> Result<()> {
+        named(name)?;
         if !(8..=4096).contains(&length) {
             return Err(Error::new(
                 "usage",
@@ -128,151 +123,167 @@ impl AgeFile {
         let random = rand::rng()
             .sample_iter(rand::distr::Alphanumeric)
             .take(length);
-        self.set(name, &random.map(char::from).collect::<String>())
+        let text: String = random.map(char::from).collect();
+        self.change(|values| {
+            if values.contains_key(name) {
+                return Err(Error::new(
+                    "secret.exists",
+                    format!("there is a `{name}` in {} already", self.path.display()),
+                )
+                .hint(format!(
+                    "what uses it would stop working; `ccrun secret set {name}` replaces it"
+                )));
+            }
+            values.insert(name.to_owned(), text);
+            Ok(())
+        })
+    }
+
+    /// Take a secret out of the file.
+    ///
+    /// # Errors
+    /// `secret.not_found`, and see [`AgeFile::set`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.get(name)?;
+        self.change(|values| {
+            values.remove(name);
+            Ok(())
+        })
+    }
+
+    /// Read, change and replace the file, with no other writer in between.
+    fn change(&self, change: impl FnOnce(&mut Values) -> Result<()>) -> Result<()> {
+        let _lock = self.lock()?;
+        if !self.exists() && !self.identity.exists() {
+            generate_identity(&self.identity)?;
+        }
+        let mut content = self.read()?;
+        change(&mut content.values)?;
+        self.write(&content)
     }
 
     /// Everything in it; nothing if it is not there.
-    fn read(&self) -> Result<Values> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Values::new()),
+    fn read(&self) -> Result<Content> {
+        let file = match std::fs::read(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Content {
+                    values: Values::new(),
+                    key: Key::from_file(&self.identity).ok(),
+                    readers: 0,
+                });
+            }
             Err(error) => return Err(self.failed(&error)),
         };
-        let identity = self.identity()?;
-        let plain = decrypt(&bytes, &identity).map_err(|error| match error {
-            age::DecryptError::NoMatchingKeys | age::DecryptError::DecryptionFailed => Error::new(
+        let header = Header::read(&file);
+        let key = if header.passphrase {
+            Key::from_environment()?
+        } else {
+            Key::from_file(&self.identity)?
+        };
+        let plain = key
+            .decrypt(&file)
+            .map_err(|error| self.undecryptable(&key, &error))?;
+        let values = toml::from_str(&plain)
+            .ok()
+            .or_else(|| dotenv::parse(&plain, None).ok().map(|parsed| parsed.values))
+            .ok_or_else(|| {
+                // Not the parser's message: it quotes the text.
+                Error::new(
+                    "secret.age_file",
+                    format!(
+                        "{} holds neither TOML of the form NAME = \"value\" nor lines NAME=value",
+                        self.path.display()
+                    ),
+                )
+                .hint("`age --decrypt` shows what is in it")
+            })?;
+        // Who took a recipient out of the configuration meant it; who never had it there did not.
+        let here = plain.starts_with(WRITTEN_HERE);
+        Ok(Content {
+            values,
+            key: Some(key),
+            readers: if here { 0 } else { header.readers },
+        })
+    }
+
+    fn undecryptable(&self, key: &Key, error: &age::DecryptError) -> Error {
+        use age::DecryptError::{DecryptionFailed, NoMatchingKeys};
+        let path = self.path.display();
+        match (key, error) {
+            (Key::Passphrase(_), DecryptionFailed | NoMatchingKeys) => Error::new(
+                "secret.wrong_passphrase",
+                format!("CCRUN_AGE_PASSPHRASE does not open {path}"),
+            ),
+            (_, DecryptionFailed | NoMatchingKeys) => Error::new(
                 "secret.wrong_identity",
                 format!(
-                    "the identity {} does not open {}",
-                    self.identity.display(),
-                    self.path.display()
+                    "the identity {} does not open {path}",
+                    self.identity.display()
                 ),
             )
             .hint(
                 "name the right one by CCRUN_AGE_IDENTITY or `identity` in [target.X.secrets.age]",
             ),
-            other => Error::new(
+            (_, other) => Error::new(
                 "secret.age_file",
-                format!(
-                    "{} is no age file, or damaged: {other}",
-                    self.path.display()
-                ),
+                format!("{path} is no age file, or damaged: {other}"),
             ),
-        })?;
-        toml::from_str(&plain).map_err(|_| {
-            // Not the parser's message: it quotes the text.
-            Error::new(
-                "secret.age_file",
-                format!(
-                    "{} does not hold TOML of the form NAME = \"value\"",
-                    self.path.display()
-                ),
-            )
-        })
+        }
     }
 
     /// Replace the file. What was there stays until the new one is complete on the disk.
-    fn write(&self, values: &Values, identity: &Identity) -> Result<()> {
-        let plain = toml::to_string(values)
-            .map_err(|error| Error::new("secret.age_file", error.to_string()))?;
-        let mut recipients: Vec<Recipient> = vec![identity.to_public()];
-        for text in &self.recipients {
-            recipients.push(text.parse().map_err(|why: &str| {
-                Error::new(
-                    "secret.config",
-                    format!("`{text}` is no age recipient: {why}"),
-                )
-            })?);
-        }
-        let encryptor = age::Encryptor::with_recipients(
-            recipients
-                .iter()
-                .map(|recipient| recipient as &dyn age::Recipient),
-        )
-        .map_err(|error| Error::new("secret.age_file", error.to_string()))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new()
-            .prefix(".secrets")
-            .tempfile_in(folder)
-            .map_err(|error| self.failed(&error))?;
-        let written = (|| -> std::io::Result<()> {
-            let mut writer = encryptor.wrap_output(file.as_file_mut())?;
-            writer.write_all(plain.as_bytes())?;
-            writer.finish()?;
-            file.as_file().sync_all()
-        })();
-        written.map_err(|error| self.failed(&error))?;
-        file.persist(&self.path)
-            .map_err(|error| self.failed(&error.error))?;
-        // The rename itself must survive a power cut, too.
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| self.failed(&error))
-    }
-
-    /// Keeps a second writer out until it is dropped.
-    fn lock(&self) -> Result<File> {
-        let path = self.path.with_extension("age.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| self.failed(&error))?;
-        file.lock().map_err(|error| self.failed(&error))?;
-        Ok(file)
-    }
-
-    fn identity(&self) -> Result<Identity> {
-        let text = std::fs::read_to_string(&self.identity).map_err(|error| {
-            Error::new(
-                "secret.no_identity",
+    fn write(&self, content: &Content) -> Result<()> {
+        let read;
+        let key = match &content.key {
+            Some(key) => key,
+            None => {
+                read = Key::from_file(&self.identity)?;
+                &read
+            }
+        };
+        let readers = key.readers(&self.recipients);
+        if content.readers > readers {
+            return Err(Error::new(
+                "secret.recipients",
                 format!(
-                    "the age identity {} can't be read: {error}",
-                    self.identity.display()
+                    "{} is encrypted to {} recipients, and only {readers} of them would be left",
+                    self.path.display(),
+                    content.readers
                 ),
             )
-            .hint("copy it from where the file was made, or name it by CCRUN_AGE_IDENTITY")
-        })?;
-        text.lines()
-            .map(str::trim)
-            .find(|line| line.starts_with("AGE-SECRET-KEY-"))
-            .and_then(|line| line.parse().ok())
-            .ok_or_else(|| {
-                Error::new(
-                    "secret.no_identity",
-                    format!("{} holds no age identity", self.identity.display()),
-                )
-                .hint("`age-keygen -o FILE` makes one")
-            })
+            .hint("name the others as `recipients = [\"age1…\"]` in [target.X.secrets.age]"));
+        }
+        let encryptor = key.encryptor(&self.recipients)?;
+        let values = toml::to_string(&content.values)
+            .map_err(|error| Error::new("secret.age_file", error.to_string()))?;
+        // A link goes on pointing at the file.
+        let path = self.path.canonicalize().unwrap_or(self.path.clone());
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let written = (|| -> std::io::Result<()> {
+            let mut file = tempfile::Builder::new()
+                .prefix(".secrets")
+                .tempfile_in(folder)?;
+            let mut writer = encryptor.wrap_output(file.as_file_mut())?;
+            writer.write_all(format!("{WRITTEN_HERE}\n{values}").as_bytes())?;
+            writer.finish()?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
+            // The rename itself must survive a power cut, too.
+            File::open(folder)?.sync_all()
+        })();
+        written.map_err(|error| self.failed(&error))
     }
 
-    /// The identity; a new one only where there is neither one nor a file that another one opens.
-    fn identity_or_new(&self) -> Result<Identity> {
-        if self.identity.exists() || self.exists() {
-            return self.identity();
-        }
-        let identity = Identity::generate();
-        if let Some(folder) = self.identity.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| self.failed(&error))?;
-        }
-        let text = format!(
-            "# public key: {}\n{}\n",
-            identity.to_public(),
-            identity.to_string().expose_secret()
-        );
-        OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&self.identity)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())
-                    .and_then(|()| file.sync_all())
-            })
-            .map_err(|error| self.failed(&error))?;
-        Ok(identity)
+    /// Keeps a second writer out until it is dropped. The lock is on the folder: one on the file
+    /// would go with the file that is replaced.
+    fn lock(&self) -> Result<File> {
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+        locked.map_err(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
@@ -288,13 +299,27 @@ impl AgeFile {
     }
 }
 
-fn decrypt(bytes: &[u8], identity: &Identity) -> Result<String, age::DecryptError> {
-    let reader = age::armor::ArmoredReader::new(bytes);
-    let decryptor = age::Decryptor::new_buffered(reader)?;
-    let mut stream = decryptor.decrypt(std::iter::once(identity as &dyn age::Identity))?;
-    let mut plain = String::new();
-    stream.read_to_string(&mut plain)?;
-    Ok(plain)
+/// What is in the file, and how it came out.
+struct Content {
+    values: Values,
+    /// What opened it; the one that closes a new file may not be there yet.
+    key: Option<Key>,
+    /// How many must still be able to read it.
+    readers: usize,
+}
+
+fn named(name: &str) -> Result<()> {
+    let good = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    if good {
+        return Ok(());
+    }
+    Err(Error::new(
+        "usage",
+        "the name of a secret has letters, digits, `_`, `-`, `.`",
+    ))
 }
 
 fn default_identity() -> PathBuf {
@@ -311,7 +336,13 @@ impl SecretSource for AgeFile {
     }
 
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>>> {
-        Box::pin(async move { Ok(self.read()?.remove(name)) })
+        Box::pin(async move {
+            let (file, name) = (self.clone(), name.to_owned());
+            // A passphrase takes a second of computing.
+            tokio::task::spawn_blocking(move || Ok(file.read()?.values.remove(&name)))
+                .await
+                .map_err(|error| Error::new("secret.age_file", error.to_string()))?
+        })
     }
 
     fn names(&self) -> BoxFuture<'_, Result<Vec<String>>> {
@@ -320,80 +351,5 @@ impl SecretSource for AgeFile {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file_in(folder: &Path) -> AgeFile {
-        let config = AgeConfig {
-            identity: Some("identity.txt".into()),
-            ..AgeConfig::default()
-        };
-        AgeFile::new(&config, folder)
-    }
-
-    #[test]
-    fn what_was_set_is_read_back_and_not_in_the_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = file_in(folder.path());
-        file.set("A", "hunter2 \"quoted\"\nline").expect("set");
-        file.generate("B", 40).expect("generated");
-        assert_eq!(file.get("A").expect("A"), "hunter2 \"quoted\"\nline");
-        assert_eq!(file.get("B").expect("B").len(), 40);
-        assert_eq!(file.names().expect("names"), ["A", "B"]);
-        let bytes = std::fs::read(file.path()).expect("the file");
-        assert!(!bytes.windows(7).any(|w| w == b"hunter2"));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_opened_is_never_replaced() {
-        let folder = tempfile::tempdir().expect("a folder");
-        file_in(folder.path()).set("A", "1").expect("set");
-        let before = std::fs::read(folder.path().join("secrets.age")).expect("the file");
-        std::fs::remove_file(folder.path().join("identity.txt")).expect("removed");
-        let error = file_in(folder.path())
-            .set("B", "2")
-            .expect_err("no identity");
-        assert_eq!(error.kind(), "secret.no_identity");
-
-        let other = Identity::generate();
-        std::fs::write(
-            folder.path().join("identity.txt"),
-            other.to_string().expose_secret(),
-        )
-        .expect("another identity");
-        let error = file_in(folder.path())
-            .set("B", "2")
-            .expect_err("wrong identity");
-        assert_eq!(error.kind(), "secret.wrong_identity");
-        assert_eq!(
-            std::fs::read(folder.path().join("secrets.age")).expect("the file"),
-            before
-        );
-
-        std::fs::write(folder.path().join("secrets.age"), "garbage").expect("damaged");
-        let error = file_in(folder.path()).set("B", "2").expect_err("damaged");
-        assert_eq!(error.kind(), "secret.age_file");
-    }
-
-    #[test]
-    fn two_writers_lose_nothing() {
-        let folder = tempfile::tempdir().expect("a folder");
-        file_in(folder.path()).set("first", "1").expect("set");
-        std::thread::scope(|threads| {
-            for n in 0..8 {
-                let path = folder.path();
-                threads.spawn(move || file_in(path).set(&format!("N{n}"), "x").expect("set"));
-            }
-        });
-        assert_eq!(file_in(folder.path()).names().expect("names").len(), 9);
-    }
-
-    #[test]
-    fn a_typo_is_answered_with_the_nearest() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = file_in(folder.path());
-        file.set("SMTP_PASSWORD", "1").expect("set");
-        let error = file.get("SMTP_PASWORD").expect_err("not there");
-        assert_eq!(error.hint_text(), Some("did you mean `SMTP_PASSWORD`?"));
-    }
-}
+#[path = "age_file_tests.rs"]
+mod tests;

@@ -6,9 +6,12 @@
 )]
 
 mod age_file;
+mod age_key;
 mod docker;
 mod dotenv;
 mod environment;
+#[cfg(test)]
+mod tests;
 mod vault;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +23,7 @@ use ccrun_kernel::{Error, Result};
 use serde::Deserialize;
 
 pub use age_file::{AgeConfig, AgeFile};
+pub use age_key::generate_identity;
 pub use vault::VaultConfig;
 
 use docker::DockerSecrets;
@@ -66,36 +70,52 @@ pub fn sources(config: &SecretsConfig, base: &Path) -> Result<(Sources, Vec<Stri
             "env_file" => {
                 let path = base.join(config.env_file.as_deref().unwrap_or(Path::new(".env")));
                 if let Some(file) = EnvFile::open(&path)? {
-                    warnings.extend(file.warning());
+                    warnings.extend_from_slice(file.warnings());
                     sources.push(Arc::new(file));
                 } else if config.env_file.is_some() {
-                    return Err(Error::new(
-                        "secret.config",
-                        format!("{} is not there", path.display()),
-                    )
-                    .hint("`env_file` in [target.X.secrets] names it"));
+                    return Err(not_there(&path, "env_file"));
                 }
             }
             "age" => {
                 let file = AgeFile::new(&config.age, base);
                 if file.exists() {
                     sources.push(Arc::new(file));
+                } else if config.age.file.is_some() {
+                    // No error: `ccrun secret set` makes it.
+                    warnings.push(format!(
+                        "{} is not there: `ccrun secret set NAME` makes it",
+                        file.path().display()
+                    ));
                 }
             }
             "docker" => {
-                let folder = config
-                    .docker_dir
-                    .clone()
-                    .unwrap_or_else(|| PathBuf::from("/run/secrets"));
+                let folder = base.join(
+                    config
+                        .docker_dir
+                        .as_deref()
+                        .unwrap_or(Path::new("/run/secrets")),
+                );
                 if folder.is_dir() {
                     sources.push(Arc::new(DockerSecrets::new(folder)));
+                } else if config.docker_dir.is_some() {
+                    return Err(not_there(&folder, "docker_dir"));
                 }
             }
-            "vault" => {
-                if let Some(vault) = &config.vault {
-                    sources.push(Arc::new(Vault::new(vault.clone())?));
+            "vault" => match &config.vault {
+                Some(vault) => {
+                    let mut vault = vault.clone();
+                    vault.token_file = vault.token_file.map(|file| base.join(file));
+                    sources.push(Arc::new(Vault::new(vault)?));
                 }
-            }
+                None if config.order.is_some() => {
+                    return Err(Error::new(
+                        "secret.config",
+                        "`order` in [target.X.secrets] names Vault, which is not configured",
+                    )
+                    .hint("vault = { address = \"https://…\", path = \"…\" }"));
+                }
+                None => {}
+            },
             other => {
                 let error = Error::new(
                     "secret.config",
@@ -109,6 +129,11 @@ pub fn sources(config: &SecretsConfig, base: &Path) -> Result<(Sources, Vec<Stri
         }
     }
     Ok((sources, warnings))
+}
+
+fn not_there(path: &Path, key: &str) -> Error {
+    Error::new("secret.config", format!("{} is not there", path.display()))
+        .hint(format!("`{key}` in [target.X.secrets] names it"))
 }
 
 /// The age file of a target, for `ccrun secret`.

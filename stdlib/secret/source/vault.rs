@@ -2,10 +2,13 @@
 //! (<https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2>).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ccrun_kernel::secret::SecretSource;
 use ccrun_kernel::{BoxFuture, Error, Result};
+use reqwest::header::HeaderValue;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -23,7 +26,7 @@ pub struct VaultConfig {
     /// The namespace (Vault Enterprise).
     pub namespace: Option<String>,
     /// A file with the token; else `VAULT_TOKEN`, else `~/.vault-token`.
-    pub token_file: Option<std::path::PathBuf>,
+    pub token_file: Option<PathBuf>,
 }
 
 fn default_mount() -> String {
@@ -90,14 +93,17 @@ impl Vault {
             request = request.header("X-Vault-Namespace", namespace);
         }
         let answer = request.send().await.map_err(|error| {
+            let why = deepest(&error);
+            let hint = if why.contains("certificate") {
+                "if its certificate is from a private authority, name that in VAULT_CACERT"
+            } else {
+                "is it up? `vault status`"
+            };
             Error::new(
                 "secret.vault_unreachable",
-                format!(
-                    "Vault at {address} can't be reached: {}",
-                    error.without_url()
-                ),
+                format!("Vault at {address} can't be reached: {why}"),
             )
-            .hint("is it up? `vault status`")
+            .hint(hint)
             .retryable()
         })?;
         match answer.status().as_u16() {
@@ -119,12 +125,23 @@ impl Vault {
                 .hint(format!("`vault kv get -mount={mount} {path}`")));
             }
             503 => {
-                return Err(Error::new(
-                    "secret.vault_sealed",
-                    format!("Vault at {address} is sealed"),
-                )
-                .code("503")
-                .hint("`vault operator unseal`"));
+                // A proxy in front of Vault answers 503, too.
+                let why = answer.text().await.unwrap_or_default();
+                return Err(if why.contains("sealed") {
+                    Error::new(
+                        "secret.vault_sealed",
+                        format!("Vault at {address} is sealed"),
+                    )
+                    .hint("`vault operator unseal`")
+                } else {
+                    Error::new(
+                        "secret.vault_unreachable",
+                        format!("Vault at {address} is not available"),
+                    )
+                    .hint("`vault status`; is it behind a proxy?")
+                    .retryable()
+                }
+                .code("503"));
             }
             other => {
                 return Err(Error::new(
@@ -153,32 +170,66 @@ impl Vault {
             .collect())
     }
 
-    fn token(&self) -> Result<String> {
+    fn token(&self) -> Result<HeaderValue> {
         let from_file = |path: &std::path::Path| {
             std::fs::read_to_string(path)
                 .ok()
                 .map(|text| text.trim().to_owned())
         };
-        let home = || std::env::var_os("HOME").map(std::path::PathBuf::from);
+        let home = || std::env::var_os("HOME").map(PathBuf::from);
         let token = match &self.config.token_file {
             Some(file) => from_file(file),
             None => std::env::var("VAULT_TOKEN")
                 .ok()
                 .or_else(|| home().and_then(|home| from_file(&home.join(".vault-token")))),
         };
-        token.filter(|token| !token.is_empty()).ok_or_else(|| {
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(|| {
             Error::new("secret.vault_no_token", "there is no token for Vault")
                 .hint("`vault login`, set VAULT_TOKEN, or name a `token_file`")
-        })
+        })?;
+        let mut header = HeaderValue::from_str(&token).map_err(|_| {
+            Error::new(
+                "secret.vault_no_token",
+                "the token for Vault has characters that no token has",
+            )
+            .hint("`vault login`; is it really a token that VAULT_TOKEN or the `token_file` holds?")
+        })?;
+        header.set_sensitive(true);
+        Ok(header)
     }
+}
+
+/// The innermost cause: `connection refused`, not `error sending request`.
+fn deepest(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer in {} s", TIMEOUT.as_secs());
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 fn client() -> Result<reqwest::Client> {
     // Without a provider the client panics; one that is installed already is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
-    if let Some(path) = std::env::var_os("VAULT_CACERT") {
-        let path = std::path::PathBuf::from(path);
+    // A standby sends to the active node, and the token goes along: once, and never from HTTPS to
+    // HTTP, as Vault's own client does it.
+    let redirects = Policy::custom(|attempt| {
+        let from = attempt.previous().last().map(reqwest::Url::scheme);
+        let downgrade = from == Some("https") && attempt.url().scheme() != "https";
+        if downgrade || attempt.previous().len() > 1 {
+            attempt.stop()
+        } else {
+            attempt.follow()
+        }
+    });
+    let mut builder = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(redirects);
+    if let Some(path) = std::env::var_os("VAULT_CACERT").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
         let certificate = std::fs::read(&path)
             .ok()
             .and_then(|pem| reqwest::Certificate::from_pem(&pem).ok())
@@ -281,14 +332,20 @@ mod tests {
     #[tokio::test]
     async fn what_is_wrong_is_said() {
         let folder = tempfile::tempdir().expect("a folder");
-        for (status, kind) in [
-            ("403 Forbidden", "secret.vault_denied"),
-            ("404 Not Found", "secret.vault_not_found"),
-            ("503 Service Unavailable", "secret.vault_sealed"),
-            ("500 Oops", "secret.vault_failed"),
-            ("200 OK", "secret.vault_failed"),
+        let sealed = r#"{"errors":["Vault is sealed"]}"#;
+        for (status, body, kind) in [
+            ("403 Forbidden", "{}", "secret.vault_denied"),
+            ("404 Not Found", "{}", "secret.vault_not_found"),
+            ("503 Service Unavailable", sealed, "secret.vault_sealed"),
+            (
+                "503 Service Unavailable",
+                "busy",
+                "secret.vault_unreachable",
+            ),
+            ("500 Oops", "{}", "secret.vault_failed"),
+            ("200 OK", "{}", "secret.vault_failed"),
         ] {
-            let (address, _served) = serve(status, "{}").await;
+            let (address, _served) = serve(status, body).await;
             let error = vault(&address, folder.path())
                 .get("X")
                 .await
@@ -301,5 +358,28 @@ mod tests {
             .expect_err("down");
         assert_eq!(error.kind(), "secret.vault_unreachable");
         assert!(error.is_retryable());
+        assert!(error.message().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_standby_sends_to_the_active_node_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let body = r#"{"data":{"data":{"DB":"pw"}}}"#;
+        let (active, served) = serve("200 OK", body).await;
+        let moved = |to: &str| &*format!("307 Temporary Redirect\r\nlocation: {to}").leak();
+        let (standby, _served) = serve(moved(&active), "").await;
+        let value = vault(&standby, folder.path()).get("DB").await;
+        assert_eq!(value.expect("DB").as_deref(), Some("pw"));
+        let request = served.await.expect("served").to_lowercase();
+        assert!(request.contains("x-vault-token: s.token"), "{request}");
+
+        // The third of a chain never hears the token.
+        let (second, _served) = serve(moved("http://127.0.0.1:1"), "").await;
+        let (first, _served) = serve(moved(&second), "").await;
+        let error = vault(&first, folder.path())
+            .get("DB")
+            .await
+            .expect_err("stopped");
+        assert_eq!(error.code_text(), Some("307"));
     }
 }

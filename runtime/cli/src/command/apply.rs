@@ -45,8 +45,13 @@ pub fn apply(app: &App, file: &Path) -> Result<u8> {
 }
 
 fn read(file: &Path) -> Result<SavedPlan> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::from(error).detail("path", file.display().to_string()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Error::new(
+            "plan.unreadable",
+            format!("can't read the plan {}: {error}", file.display()),
+        )
+        .hint("`ccrun plan FILE -o PLAN` makes one")
+    })?;
     let not_a_plan = |why: String| {
         Error::new("usage", format!("{} is not a plan: {why}", file.display()))
             .hint("`ccrun plan FILE -o PLAN` makes one")

@@ -11,6 +11,15 @@ use crate::render;
 
 /// Find mistakes in runbooks without running them.
 pub fn check(app: &App, paths: &[PathBuf], rules: bool) -> Result<u8> {
+    if rules && app.common.output == Output::Json {
+        let all = check::rules().iter().map(|rule| {
+            serde_json::json!({
+                "rule": rule.id, "severity": rule.severity, "explanation": rule.explanation,
+            })
+        });
+        render::json::document(&all.collect());
+        return Ok(0);
+    }
     if rules {
         let rows = check::rules().iter().map(|rule| {
             let severity = match rule.severity {
@@ -44,8 +53,10 @@ pub fn check(app: &App, paths: &[PathBuf], rules: bool) -> Result<u8> {
         }
         let warnings = findings.len() - errors;
         render::remark(&format!(
-            "{} files, {errors} errors, {warnings} warnings",
-            files.len()
+            "{}, {}, {}",
+            render::count(files.len(), "file"),
+            render::count(errors, "error"),
+            render::count(warnings, "warning")
         ));
     }
     Ok(if errors > 0 { 2 } else { 0 })

@@ -7,10 +7,15 @@ use crate::app::App;
 use crate::cli::Output;
 use crate::render;
 
-/// Show the documentation of what `name` means; the namespaces without one.
+/// Show the documentation of what `name` means; without one the namespaces, or as JSON everything.
 pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
     let registry = &app.registry;
     let Some(name) = name else {
+        if app.common.output == Output::Json {
+            let all = registry.primitives().iter().map(|p| as_json(p));
+            render::json::document(&all.collect());
+            return Ok(0);
+        }
         for (namespace, summary) in registry.namespaces() {
             let namespace = if namespace.is_empty() {
                 "(language)"

@@ -54,6 +54,12 @@ pub fn plan(app: &App, args: &RunArgs, out: Option<&Path>) -> Result<u8> {
     let params = app.params(&runbook, args)?;
     let (status, plan) = make(&app, Source::runbook(runbook, params), true)?;
     if status != 0 {
+        if let Some(out) = out {
+            let out = out.display();
+            render::remark(&format!(
+                "{out} was not written: the dry run did not get to its end"
+            ));
+        }
         return Ok(status);
     }
     if let Some(out) = out {

@@ -74,7 +74,10 @@ pub fn show(app: &App, run: Option<&str>, with_events: bool) -> Result<u8> {
     }
     let reads = effects.len() - changes.len();
     if reads > 0 {
-        render::result(&format!("\n{reads} reads (`--output json` lists them)"));
+        render::result(&format!(
+            "\n{} (`--output json` lists them)",
+            render::count(reads, "read")
+        ));
     }
     if with_events {
         render::result("");

@@ -7,12 +7,13 @@ use ccrun_kernel::{Error, Location};
 /// The error for a terminal: the snippet with a caret, the step, the hint.
 #[must_use]
 pub fn render(error: &Error, source: Option<&str>) -> String {
-    let title = format!("{} [{}]", error.message(), error.kind());
     let text = error.location().and_then(|at| source_text(at, source));
-    let mut group = Group::with_title(Level::ERROR.primary_title(title));
+    let mut group = Group::with_title(Level::ERROR.primary_title(error.message()).id(error.kind()));
+    let mut has_snippet = false;
     if let (Some(at), Some(text)) = (error.location(), &text)
         && let Some(span) = span_of(text, at, 0)
     {
+        has_snippet = true;
         group = group.element(
             Snippet::source(text.as_str())
                 .path(at.source.as_str())
@@ -42,7 +43,16 @@ pub fn render(error: &Error, source: Option<&str>) -> String {
     } else {
         Renderer::plain()
     };
-    renderer.decor_style(DecorStyle::Ascii).render(&report)
+    let text = renderer.decor_style(DecorStyle::Ascii).render(&report);
+    if has_snippet {
+        return text;
+    }
+    // The gutter of a snippet that is not there.
+    let lines = text.lines();
+    let lines: Vec<&str> = lines
+        .filter(|line| console::strip_ansi_codes(line).trim() != "|")
+        .collect();
+    lines.join("\n")
 }
 
 /// The text of the file in which it happened: what was run, or what stands on the disk.
@@ -80,6 +90,17 @@ pub fn span_of(text: &str, at: &Location, length: usize) -> Option<std::ops::Ran
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_place_there_is_no_empty_gutter() {
+        console::set_colors_enabled_stderr(false);
+        let error = Error::new("usage", "there is no runbook x").hint("`ccrun list`");
+        let text = render(&error, None);
+        assert_eq!(
+            text,
+            "error[usage]: there is no runbook x\nhelp: `ccrun list`"
+        );
+    }
 
     #[test]
     fn the_caret_stands_under_the_call_after_wide_characters() {

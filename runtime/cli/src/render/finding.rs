@@ -11,9 +11,12 @@ pub fn render(finding: &Finding) -> String {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = format!("{} [{}]", finding.message, finding.rule);
     let text = std::fs::read_to_string(&finding.location.source).unwrap_or_default();
-    let mut group = Group::with_title(level.primary_title(title));
+    let mut group = Group::with_title(
+        level
+            .primary_title(finding.message.as_str())
+            .id(finding.rule),
+    );
     match super::error::span_of(&text, &finding.location, finding.length) {
         Some(span) if !text.is_empty() => {
             group = group.element(

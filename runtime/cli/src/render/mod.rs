@@ -22,3 +22,9 @@ pub fn remark(text: &str) {
     let mut out = std::io::stderr().lock();
     drop(writeln!(out, "{text}"));
 }
+
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

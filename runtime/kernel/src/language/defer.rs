@@ -1,7 +1,7 @@
 //! `defer`: what is done at the end of the run, whatever happens.
 
 use ccrun_macros::primitive;
-use rhai::{Dynamic, FnPtr};
+use rhai::{Dynamic, FnPtr, NativeCallContext};
 
 use crate::caller::Caller;
 use crate::cx::Cx;
@@ -72,6 +72,10 @@ pub(super) fn restore(cx: &Cx, call: &Caller<'_>, row: DeferredRow) {
     }
 }
 
+#[allow(
+    deprecated,
+    reason = "Rhai marks native function pointers as volatile, not as going away"
+)]
 /// The closure that the row means: the one whose text follows the `defer(` with the recorded hash,
 /// with the recorded values captured again.
 fn closure_of(cx: &Cx, call: &Caller<'_>, row: &DeferredRow) -> Result<FnPtr, String> {
@@ -104,7 +108,11 @@ fn closure_of(cx: &Cx, call: &Caller<'_>, row: &DeferredRow) -> Result<FnPtr, St
         }
     }
     let (_, name) = nearest.ok_or_else(|| "its text is gone".to_owned())?;
-    let mut closure = FnPtr::new(name).map_err(|error| error.to_string())?;
-    closure.set_curry(captured);
-    Ok(closure)
+    // Rhai makes no pointer to an anonymous function by its name, but calls one.
+    let call = move |context: NativeCallContext<'_>, _: &mut [&mut Dynamic]| {
+        let mut captured = captured.clone();
+        let mut arguments: Vec<&mut Dynamic> = captured.iter_mut().collect();
+        context.call_fn_raw(&name, false, false, &mut arguments)
+    };
+    FnPtr::from_fn("deferred", call).map_err(|error| error.to_string())
 }

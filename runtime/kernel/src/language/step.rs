@@ -366,7 +366,12 @@ impl Step<'_> {
 fn with_secrets(cx: &Cx, value: Dynamic) -> Result<Dynamic> {
     if let Some(name) = value.read_lock::<KeptSecret>().map(|kept| kept.0.clone()) {
         let secrets = cx.run().secrets();
-        return cx.block_on(secrets.get(&name)).map(Dynamic::from);
+        return match cx.block_on(secrets.get(&name)) {
+            Ok(secret) => Ok(Dynamic::from(secret)),
+            // One that a script made: no source has it, and the journal must not.
+            Err(error) if error.kind() == "secret.not_found" => Ok(Dynamic::from(NotKept)),
+            Err(error) => Err(error),
+        };
     }
     if value.is_array() {
         let items = value

@@ -8,6 +8,8 @@ mod convert;
 mod doc;
 mod options;
 mod preview;
+#[cfg(test)]
+mod tests;
 
 use std::any::TypeId;
 

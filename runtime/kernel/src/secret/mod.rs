@@ -2,13 +2,17 @@
 //! secrets come from.
 
 mod forms;
+mod matcher;
 mod redact;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::hint::black_box;
 use std::sync::Arc;
+
+use zeroize::Zeroize;
 
 pub use redact::{Redactor, StreamRedactor};
 pub use store::{SecretSource, SecretStore, reference};
@@ -23,6 +27,13 @@ pub struct Secret(Arc<Inner>);
 struct Inner {
     name: String,
     text: String,
+}
+
+impl Drop for Inner {
+    /// A freed text can still be found in memory; this one can't.
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
 }
 
 impl Secret {
@@ -62,23 +73,16 @@ impl Secret {
     /// What stands in its place.
     #[must_use]
     pub fn mask(&self) -> String {
-        mask(self.name())
+        format!("‹secret {}›", self.name())
     }
-}
-
-fn mask(name: &str) -> String {
-    format!("‹secret {name}›")
 }
 
 impl PartialEq for Secret {
     /// Compares in a time that does not depend on where the texts differ.
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.expose().as_bytes(), other.expose().as_bytes());
-        a.len() == b.len()
-            && a.iter()
-                .zip(b)
-                .fold(0, |difference, (a, b)| difference | (a ^ b))
-                == 0
+        let differing = |difference, (a, b): (&u8, &u8)| black_box(difference | (a ^ b));
+        a.len() == b.len() && a.iter().zip(b).fold(0, differing) == 0
     }
 }
 

@@ -4,13 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Secret, forms, mask};
-
-/// A secret shorter than this is masked as a whole word only: `no` in `no` but not in `now`.
-const SHORT: usize = 4;
+use super::Secret;
+use super::matcher::Matcher;
 
 /// Knows the secrets of a run and masks them. Clones share what they know.
 #[derive(Clone, Default)]
@@ -20,16 +17,9 @@ pub struct Redactor(Arc<Inner>);
 struct Inner {
     /// Whether there is anything to mask: looked at for every event.
     any: AtomicBool,
-    known: Mutex<Vec<(String, String)>>,
+    known: Mutex<Vec<Secret>>,
+    /// Built when it is needed, again after a secret was added.
     matcher: RwLock<Option<Arc<Matcher>>>,
-}
-
-struct Matcher {
-    automaton: AhoCorasick,
-    masks: Vec<String>,
-    short: Vec<bool>,
-    /// The bytes of the longest form.
-    longest: usize,
 }
 
 impl Redactor {
@@ -39,11 +29,11 @@ impl Redactor {
             return;
         }
         let mut known = self.0.known.lock();
-        let entry = (secret.name().to_owned(), secret.expose().to_owned());
-        if known.contains(&entry) {
+        let same = |other: &Secret| other.name() == secret.name() && other == secret;
+        if known.iter().any(same) {
             return;
         }
-        known.push(entry);
+        known.push(secret.clone());
         *self.0.matcher.write() = None;
         self.0.any.store(true, Ordering::Release);
     }
@@ -56,10 +46,10 @@ impl Redactor {
         };
         let mut out = String::new();
         let mut copied = 0;
-        for (range, which) in matcher.find(text.as_bytes(), true) {
-            out.push_str(&text[copied..range.start]);
-            out.push_str(&matcher.masks[which]);
-            copied = range.end;
+        for found in matcher.find(text.as_bytes(), None, true) {
+            out.push_str(&text[copied..found.range.start]);
+            out.push_str(matcher.mask(found.form));
+            copied = found.range.end;
         }
         if copied == 0 {
             return Cow::Borrowed(text);
@@ -104,6 +94,8 @@ impl Redactor {
         StreamRedactor {
             redactor: self.clone(),
             held: Vec::new(),
+            before: None,
+            hidden: 0,
         }
     }
 
@@ -115,110 +107,70 @@ impl Redactor {
             return Some(Arc::clone(matcher));
         }
         let known = self.0.known.lock();
-        let matcher = Matcher::new(&known).map(Arc::new);
-        self.0.matcher.write().clone_from(&matcher);
-        matcher
-    }
-}
-
-impl Matcher {
-    fn new(known: &[(String, String)]) -> Option<Self> {
-        let mut patterns = Vec::new();
-        let mut masks = Vec::new();
-        let mut short = Vec::new();
-        for (name, text) in known {
-            for form in forms::of(text) {
-                short.push(form.chars().count() < SHORT);
-                masks.push(mask(name));
-                patterns.push(form);
-            }
+        // Another thread may have built it while this one waited.
+        if let Some(matcher) = &*self.0.matcher.read() {
+            return Some(Arc::clone(matcher));
         }
-        let longest = patterns.iter().map(String::len).max()?;
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(&patterns)
-            .ok()?;
-        Some(Self {
-            automaton,
-            masks,
-            short,
-            longest,
-        })
-    }
-
-    /// The matches, and which pattern each is of. Without `ended` a short one that touches the end
-    /// is not known to be a whole word yet.
-    fn find<'a>(
-        &'a self,
-        text: &'a [u8],
-        ended: bool,
-    ) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> + 'a {
-        let wordy = |byte: Option<&u8>| {
-            byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80)
-        };
-        self.automaton.find_iter(text).filter_map(move |found| {
-            let range = found.range();
-            let which = found.pattern().as_usize();
-            if self.short[which] {
-                let before = range.start.checked_sub(1).and_then(|at| text.get(at));
-                let inside_a_word = wordy(before) || wordy(text.get(range.end));
-                if inside_a_word || (!ended && range.end == text.len()) {
-                    return None;
-                }
-            }
-            Some((range, which))
-        })
+        let matcher = Arc::new(Matcher::new(&known));
+        *self.0.matcher.write() = Some(Arc::clone(&matcher));
+        Some(matcher)
     }
 }
 
-/// Masks secrets in a stream, also one that is split over two chunks.
+/// Masks secrets in a stream, also one that is split over two chunks. Bytes that are no text pass
+/// as they are.
 pub struct StreamRedactor {
     redactor: Redactor,
     held: Vec<u8>,
+    /// The byte before `held`: whether a short secret begins a word depends on it.
+    before: Option<u8>,
+    /// So many bytes of `held` belong to a secret whose mask was shown already.
+    hidden: usize,
 }
 
 impl StreamRedactor {
-    /// Take a chunk; returns what can be shown already. As many bytes are held back as the longest
-    /// secret could still need to be completed.
+    /// Take a chunk; returns what can be shown already. Only what may be the beginning of a secret
+    /// is held back.
     pub fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(chunk);
-        let Some(matcher) = self.redactor.matcher() else {
-            return std::mem::take(&mut self.held);
-        };
-        // What begins before this point has all the bytes it could need.
-        let safe = (self.held.len() + 1).saturating_sub(matcher.longest + 1);
-        let mut out = Vec::new();
-        let mut copied = 0;
-        for (range, which) in matcher.find(&self.held, false) {
-            if range.start >= safe {
-                break;
+        match self.redactor.matcher() {
+            Some(matcher) => {
+                let decided = matcher.decided(&self.held);
+                self.show(&matcher, decided, false)
             }
-            out.extend_from_slice(&self.held[copied..range.start]);
-            out.extend_from_slice(matcher.masks[which].as_bytes());
-            copied = range.end;
+            None => std::mem::take(&mut self.held),
         }
-        if safe > copied {
-            out.extend_from_slice(&self.held[copied..safe]);
-            copied = safe;
-        }
-        self.held.drain(..copied);
-        out
     }
 
     /// The stream ended; returns what was held back.
     pub fn finish(&mut self) -> Vec<u8> {
-        let held = std::mem::take(&mut self.held);
-        let Some(matcher) = self.redactor.matcher() else {
-            return held;
-        };
-        let mut out = Vec::new();
-        let mut copied = 0;
-        for (range, which) in matcher.find(&held, true) {
-            out.extend_from_slice(&held[copied..range.start]);
-            out.extend_from_slice(matcher.masks[which].as_bytes());
-            copied = range.end;
+        match self.redactor.matcher() {
+            Some(matcher) => self.show(&matcher, self.held.len(), true),
+            None => std::mem::take(&mut self.held),
         }
-        out.extend_from_slice(&held[copied..]);
+    }
+
+    /// Shows what begins before `decided`, and keeps the rest.
+    fn show(&mut self, matcher: &Matcher, decided: usize, ended: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut copied = self.hidden;
+        for found in matcher.find(&self.held, self.before, ended) {
+            if found.range.start >= decided {
+                break;
+            }
+            // What overlaps a secret that was masked already goes under the same mask.
+            if found.range.start >= copied {
+                out.extend_from_slice(&self.held[copied..found.range.start]);
+                out.extend_from_slice(matcher.mask(found.form).as_bytes());
+            }
+            copied = copied.max(found.range.end);
+        }
+        if copied < decided {
+            out.extend_from_slice(&self.held[copied..decided]);
+        }
+        self.hidden = copied.saturating_sub(decided);
+        self.before = self.held[..decided].last().copied().or(self.before);
+        self.held.drain(..decided);
         out
     }
 }
