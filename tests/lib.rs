@@ -1,4 +1,5 @@
 //! Integration tests of ccrun, and what they share.
 
 pub mod postgres;
+pub mod terminal;
 pub mod typed;

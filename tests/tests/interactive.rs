@@ -1,7 +1,7 @@
 //! At a terminal: questions, the name of a protected target, Ctrl-C, the REPL.
 
-use ccrun_tests::story::Story;
 use ccrun_tests::terminal::Terminal;
+use ccrun_tests::typed::Story;
 
 const WRITES_TWO: &str = r#"runbook(#{ needs: #{ fs: "*" } });
 step("One", || fs::write("one", "1"));
@@ -23,6 +23,8 @@ fn a_protected_target_wants_its_name() {
     Terminal::start(&story.command(line))
         .sees("type `production`")
         .types("prod")
+        .sees("what now?")
+        .types("leave")
         .exit(3);
     assert!(!story.path("one").exists(), "written after a wrong name");
 
@@ -37,11 +39,13 @@ fn a_protected_target_wants_its_name() {
 fn an_error_never_ends_the_repl() {
     let story = Story::new();
     Terminal::start(&story.command("ccrun"))
-        .sees(":quit")
+        .sees("local> ")
         .types("no_such_function(1)")
-        .sees("no_such_function")
+        .sees("help:")
+        .sees("local> ")
         .types("20 + 22")
         .sees("42")
+        .sees("local> ")
         .types(":quit")
         .exit(0);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ccrun_tests::story::Story;
+use ccrun_tests::typed::Story;
 
 /// Far above the two seconds that are promised: a busy machine must not fail the test, a hang must.
 const WATCHDOG: Duration = Duration::from_secs(20);

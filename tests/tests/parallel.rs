@@ -1,6 +1,6 @@
 //! `parallel` and `each`: many at once, and one error that stops the others.
 
-use ccrun_tests::story::Story;
+use ccrun_tests::typed::Story;
 
 #[test]
 fn a_thousand_closures_complete() {
@@ -37,5 +37,5 @@ each(range(0, 1000).collect(), #{ limit: 64 }, |i| {
         .says("a.rhai:4:");
     let done = (0..1000).filter(|i| story.path(&format!("done-{i}")).exists());
     let done = done.count();
-    assert!(done < 999, "the others went on: {done} ended");
+    assert!(done < 500, "the others went on: {done} ended");
 }

@@ -1,6 +1,7 @@
 //! What every command starts from: the configuration, the primitives, the journal.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use ccrun_kernel::config::Config;
@@ -367,7 +368,8 @@ impl App {
             None
         };
         let cancel = Cancel::new();
-        interrupt::watch(self.handle(), cancel.clone());
+        let offering = Arc::new(AtomicBool::new(false));
+        interrupt::watch(self.handle(), cancel.clone(), Arc::clone(&offering));
         let spec = RunSpec {
             id: source.id.clone(),
             name: source.runbook.path.display().to_string(),
@@ -395,7 +397,7 @@ impl App {
             registry: Arc::clone(&self.registry),
             modules: Arc::clone(&self.modules),
         };
-        Ok(Prepared::new(spec, source, terminal))
+        Ok(Prepared::new(spec, source, terminal, offering))
     }
 
     /// Where a target's secrets come from.

@@ -205,6 +205,8 @@ pub enum CheckStatus {
     Warn,
     /// Wrong: the run's exit status says so.
     Fail,
+    /// A dry run can't tell: a planned change comes before it.
+    Unknown,
 }
 
 /// How a step ended.

@@ -1,6 +1,7 @@
 //! Running what was prepared: the lock, the run, what is offered when it fails, the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ccrun_kernel::event::RunStatus;
 use ccrun_kernel::prompt::{Question, QuestionKind};
@@ -18,6 +19,8 @@ pub struct Prepared {
     spec: RunSpec,
     source: Source,
     terminal: Option<Arc<Terminal>>,
+    /// Whether a person is asked what to do about an interruption or a failure.
+    offering: Arc<AtomicBool>,
 }
 
 /// What a person chose after a failure.
@@ -29,11 +32,17 @@ enum Choice {
 
 impl Prepared {
     /// What [`App::prepare`] made.
-    pub fn new(spec: RunSpec, source: Source, terminal: Option<Arc<Terminal>>) -> Self {
+    pub fn new(
+        spec: RunSpec,
+        source: Source,
+        terminal: Option<Arc<Terminal>>,
+        offering: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             spec,
             source,
             terminal,
+            offering,
         }
     }
 
@@ -54,6 +63,7 @@ impl Prepared {
             spec,
             source,
             terminal,
+            offering,
         } = self;
         let journaled = spec.journal.is_some();
         let dry = spec.mode.is_dry();
@@ -85,7 +95,14 @@ impl Prepared {
         };
         let interactive = run.prompter().is_some() && !source.brief && !dry;
         if !source.brief && !dry {
-            result = after(&mut session, result, &source, terminal.clone(), app);
+            result = after(
+                &mut session,
+                result,
+                &source,
+                terminal.clone(),
+                &offering,
+                app,
+            );
         }
         let ending = session.finish(result);
         drop(lock);
@@ -130,6 +147,7 @@ fn after(
     mut result: Result<Dynamic>,
     source: &Source,
     terminal: Option<Arc<Terminal>>,
+    offering: &AtomicBool,
     app: &App,
 ) -> Result<Dynamic> {
     loop {
@@ -141,7 +159,10 @@ fn after(
                 let text = render::error::render(error, Some(&source.runbook.source));
                 render::remark(&text);
                 run.cancel().reset();
-                offer(&run, interrupted)
+                offering.store(true, Ordering::Relaxed);
+                let choice = offer(&run, interrupted);
+                offering.store(false, Ordering::Relaxed);
+                choice
             }
             None if interrupted || error.kind() == "refused" => Choice::Leave,
             None => Choice::RollBack,

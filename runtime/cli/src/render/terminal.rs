@@ -307,6 +307,7 @@ impl Sink for Terminal {
                     CheckStatus::Ok => style("✓").green(),
                     CheckStatus::Warn => style("!").yellow(),
                     CheckStatus::Fail => style("✗").red(),
+                    CheckStatus::Unknown => style("?").dim(),
                 };
                 self.state.lock().checks.push([
                     mark.to_string(),
@@ -337,8 +338,9 @@ pub fn recap_line(run: &str, status: RunStatus, recap: &Recap, dry: bool) -> Str
     };
     let steps = recap.steps + recap.reused;
     format!(
-        "{}: {steps} steps{reused}, {} {}, {} failed, {} skipped, {}, run {run}",
+        "{}: {}{reused}, {} {}, {} failed, {} skipped, {}, run {run}",
         word.for_stderr(),
+        super::count(usize::try_from(steps).unwrap_or(usize::MAX), "step"),
         recap.changed,
         if dry { "to change" } else { "changed" },
         recap.failed,

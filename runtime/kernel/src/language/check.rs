@@ -61,12 +61,19 @@ fn check(
             fix: error.hint_text().map(str::to_owned),
         },
     };
-    if finding.status != CheckStatus::Ok && finding.fix.is_none() {
+    let run = cx.run();
+    if run.mode().is_dry() && finding.status != CheckStatus::Ok && run.plan().last_number() > 0 {
+        // It looked at the world as it is before the planned changes.
+        finding.status = CheckStatus::Unknown;
+        finding.evidence = format!(
+            "not known before the planned changes; now: {}",
+            finding.evidence
+        );
+    } else if finding.status != CheckStatus::Ok && finding.fix.is_none() {
         finding.fix = options.fix;
     }
-    let run = cx.run();
     match finding.status {
-        CheckStatus::Ok => {}
+        CheckStatus::Ok | CheckStatus::Unknown => {}
         CheckStatus::Warn => run.counters().warning(),
         CheckStatus::Fail => run.counters().failed(),
     }
@@ -83,6 +90,7 @@ fn check(
         CheckStatus::Ok => "ok",
         CheckStatus::Warn => "warn",
         CheckStatus::Fail => "fail",
+        CheckStatus::Unknown => "unknown",
     };
     let mut map = Map::new();
     map.insert("name".into(), name.into());
@@ -105,7 +113,7 @@ fn judge(value: &Dynamic, bad: CheckStatus) -> Result<Finding> {
     if let Some(planned) = value.read_lock::<Planned>() {
         let evidence = planned.describe();
         return Ok(Finding {
-            status: CheckStatus::Ok,
+            status: CheckStatus::Unknown,
             evidence,
             fix: None,
         });

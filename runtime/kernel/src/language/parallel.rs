@@ -1,5 +1,6 @@
 //! `parallel` and `each`: several closures at once, on threads of their own.
 
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,6 +11,7 @@ use rhai::{Array, Dynamic, FnPtr};
 use crate::caller::Caller;
 use crate::cx::Cx;
 use crate::error::{Error, Result, Stop};
+use crate::primitive::script_type_name;
 use crate::run::STACK_SIZE;
 use crate::scope::Scope;
 
@@ -59,15 +61,36 @@ fn parallel(
 fn each(
     cx: &Cx,
     call: &Caller<'_>,
-    items: Array,
+    items: Dynamic,
     options: ParallelOptions,
     closure: FnPtr,
 ) -> Result<Array> {
-    let jobs = items
+    let jobs = items_of(items)?
         .into_iter()
         .map(|item| (closure.clone(), vec![item]))
         .collect();
     run_jobs(cx, call, options.limit, jobs)
+}
+
+/// The items of an array or of a range such as `0..10`.
+fn items_of(items: Dynamic) -> Result<Array> {
+    let range = items
+        .read_lock::<Range<i64>>()
+        .map(|range| (*range).clone())
+        .or_else(|| {
+            let inclusive = items.read_lock::<RangeInclusive<i64>>()?;
+            Some(*inclusive.start()..inclusive.end().saturating_add(1))
+        });
+    match range {
+        Some(range) => Ok(range.map(Dynamic::from).collect()),
+        None => items.try_cast_result::<Array>().map_err(|other| {
+            let found = script_type_name(&other);
+            Error::new(
+                "argument.type",
+                format!("each needs an array or a range, found {found}"),
+            )
+        }),
+    }
 }
 
 type Job = (FnPtr, Vec<Dynamic>);

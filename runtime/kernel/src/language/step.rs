@@ -301,10 +301,10 @@ impl Step<'_> {
         // A handle can't be recorded: then the step is recorded without its value, and a resume
         // that needs the value says so.
         let kept = value::keep(value).ok();
+        if let Some(journal) = run.journal() {
+            journal.step_done(&self.key, &self.body_hash, kept.as_ref(), started.elapsed())?;
+        }
         if !run.mode().is_dry() {
-            if let Some(journal) = run.journal() {
-                journal.step_done(&self.key, &self.body_hash, kept.as_ref(), started.elapsed())?;
-            }
             run.completed().add(Earlier {
                 key: self.key.clone(),
                 body: self.body_hash.clone(),
@@ -330,7 +330,7 @@ impl Step<'_> {
         if let Some(journal) = run.journal() {
             journal.step_failed(&self.key, &self.body_hash, status, &json, started.elapsed());
         }
-        if status == StepStatus::Failed {
+        if status == StepStatus::Failed && error.kind() != "refused" {
             run.counters().failed();
         }
         self.end(status, started, Some(json));

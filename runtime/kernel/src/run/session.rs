@@ -169,9 +169,24 @@ impl Session {
                     });
                     return Ok(Dynamic::UNIT);
                 }
+                if error.kind() == "script.function_not_found"
+                    && let Some(nearest) = self.nearest_function(&error)
+                {
+                    error = error.hint(format!("did you mean `{nearest}`?"));
+                }
                 Err(self.run.redact_error(self.run.with_failed_step(error)))
             }
         }
+    }
+
+    /// The function whose name is nearest to one that there is not: the message has it in backticks,
+    /// before the types of its arguments.
+    fn nearest_function(&self, error: &Error) -> Option<String> {
+        let name = error.message().split('`').nth(1)?.split(" (").next()?;
+        self.run
+            .registry()
+            .nearest(name)
+            .filter(|nearest| nearest != name)
     }
 
     /// Take back the completed steps that say how.
