@@ -154,7 +154,14 @@ fn after(
         let Err(error) = &result else { return result };
         let run = Arc::clone(session.run());
         let interrupted = error.stop_reason().is_some();
+        let refused = ["refused", "permission_denied"].contains(&error.kind());
         let choice = match run.prompter() {
+            // Somebody has just said no; there is nothing more to ask.
+            Some(_) if refused && !run.has_undos() => {
+                let text = render::error::render(error, Some(&source.runbook.source));
+                render::remark(&text);
+                Choice::Leave
+            }
             Some(_) => {
                 let text = render::error::render(error, Some(&source.runbook.source));
                 render::remark(&text);
