@@ -12,7 +12,7 @@ let token = secret("TOKEN");
 print(`printed ${token}`);
 log::warn(`logged ${token}`, #{ token: token });
 step(`named ${token}`, || token);
-let seen = sh::run(["sh", "-c", "cat; tr '\\0' '\\n' < /proc/self/cmdline; cat /proc/*/cmdline"], #{ stdin: token });
+let seen = sh::run(["sh", "-c", "cat; tr '\\0' '\\n' < /proc/self/cmdline; cat /proc/$PPID/cmdline"], #{ stdin: token });
 print(seen.stdout);
 check("shown", || #{ status: "warn", evidence: `${token}`, fix: seen.stdout });
 try { fs::read(seen.stdout) } catch (err) { print(err.message) }
