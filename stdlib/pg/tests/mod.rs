@@ -5,7 +5,6 @@ mod connecting;
 mod errors;
 mod reading;
 mod safety;
-mod speed;
 mod transactions;
 mod types;
 
