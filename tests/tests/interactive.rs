@@ -23,8 +23,6 @@ fn a_protected_target_wants_its_name() {
     Terminal::start(&story.command(line))
         .sees("type `production`")
         .types("prod")
-        .sees("what now?")
-        .types("leave")
         .exit(3);
     assert!(!story.path("one").exists(), "written after a wrong name");
 
