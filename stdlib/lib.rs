@@ -63,6 +63,11 @@ pub fn modules() -> Arc<BTreeMap<&'static str, &'static str>> {
 
 /// What `ccrun doctor` asks of a target: a name, and a reading script whose value is what was seen.
 #[must_use]
-pub fn probes(_target: &Target) -> Vec<(&'static str, &'static str)> {
-    Vec::new()
+pub fn probes(target: &Target) -> Vec<(&'static str, &'static str)> {
+    let mut probes = Vec::new();
+    if target.raw("postgres").is_some() {
+        let ask = "`PostgreSQL ${pg::connect().value(\"SHOW server_version\")}`";
+        probes.push(("postgres", ask));
+    }
+    probes
 }

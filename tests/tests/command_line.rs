@@ -198,3 +198,65 @@ step("Leak", || {
         assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()));
     }
 }
+
+#[test]
+fn doctor_says_what_can_be_reached_and_what_to_do_about_the_rest() {
+    let story = Story::new();
+    story
+        .types("ccrun doctor")
+        .exits(0)
+        .prints("no ccrun.toml: the target is `local`");
+    story.write(
+        "ccrun.toml",
+        "[target.gone]\npostgres = { host = \"127.0.0.1\", port = 1, user = \"postgres\" }\n",
+    );
+    story
+        .types("ccrun doctor --target gone")
+        .exits(1)
+        .prints("nothing answers at 127.0.0.1:1")
+        .prints("pg_isready");
+    story
+        .types("ccrun doctor --target gnoe")
+        .exits(1)
+        .prints("did you mean `gone`?");
+}
+
+#[test]
+fn new_writes_a_runbook_that_checks_and_runs() {
+    let story = Story::new();
+    story.types("ccrun new greet").exits(0).prints("greet.rhai");
+    story
+        .types("ccrun check greet.rhai")
+        .exits(0)
+        .says("0 errors, 0 warnings");
+    story
+        .types("ccrun greet.rhai -p name=Ada")
+        .exits(0)
+        .prints("Hello, Ada");
+    story
+        .types("ccrun new greet")
+        .exits(2)
+        .says("is there already");
+}
+
+#[test]
+fn check_points_at_the_mistake_and_proposes_the_cure() {
+    let story = Story::new().file(
+        "a.rhai",
+        "runbook(#{ needs: #{ fs: \"*\" } });\nstep(\"A\", #{ timout: \"1s\" }, || fs::reed(\"x\"));\n",
+    );
+    story
+        .types("ccrun check a.rhai")
+        .exits(2)
+        .prints("a.rhai:2:14")
+        .prints("timeout")
+        .prints("did you mean `read`?");
+    let findings = story.json("ccrun check a.rhai");
+    let severities: Vec<&str> = findings
+        .as_array()
+        .expect("findings")
+        .iter()
+        .filter_map(|finding| finding["severity"].as_str())
+        .collect();
+    assert_eq!(severities, ["warning", "error", "error"]);
+}
