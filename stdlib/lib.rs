@@ -13,8 +13,10 @@ pub mod document;
 pub mod env;
 pub mod files;
 pub mod fs;
+pub mod http;
 pub mod json;
 pub mod log;
+pub mod net;
 pub mod pg;
 pub mod process;
 pub mod render;
@@ -41,8 +43,10 @@ pub fn namespaces() -> Vec<Namespace> {
         crypto::namespace(),
         env::namespace(),
         fs::namespace(),
+        http::namespace(),
         json::namespace(),
         log::namespace(),
+        net::namespace(),
         pg::namespace(),
         secret::namespace(),
         sh::namespace(),
