@@ -10,6 +10,7 @@
 pub mod archive;
 pub mod crypto;
 pub mod document;
+pub mod engine;
 pub mod env;
 pub mod files;
 pub mod fs;

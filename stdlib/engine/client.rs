@@ -1,0 +1,119 @@
+//! The client of a Docker engine.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the client that the engine's connection comes from"
+)]
+
+use std::path::Path;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use ccrun_kernel::{Access, Client, Error, Result};
+
+use super::failure::failed;
+use super::host::Host;
+
+/// Seconds that the engine may be silent: long, because an image takes its time; the deadline of the
+/// step and the primitives' own timeouts are what bounds a call.
+const SILENCE: u64 = 3600;
+
+/// A connection to a Docker engine, with the API version that both sides know.
+pub struct Engine {
+    docker: Docker,
+    host: Host,
+    read_only: bool,
+}
+
+impl Client for Engine {
+    async fn open(access: &Access) -> Result<Self> {
+        let host = Host::find(access.target(), |name| {
+            std::env::var(name).ok().filter(|text| !text.is_empty())
+        })?;
+        let docker = connect(&host)?
+            .negotiate_version()
+            .await
+            .map_err(|error| failed(&host, "ask for its version", error))?;
+        Ok(Self {
+            docker,
+            host,
+            read_only: access.read_only(),
+        })
+    }
+}
+
+impl Engine {
+    /// For calls that only read.
+    #[must_use]
+    pub fn read(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// For calls that change something.
+    ///
+    /// # Errors
+    /// `read_only` where nothing may change.
+    pub fn write(&self, what: &str) -> Result<&Docker> {
+        match self.read_only {
+            true => Err(Error::new(
+                "read_only",
+                format!("can't {what} where nothing may change"),
+            )),
+            false => Ok(&self.docker),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// An error of this engine. `what` was tried: `stop the container web`.
+    #[must_use]
+    pub fn failed(&self, what: &str, error: bollard::errors::Error) -> Error {
+        failed(&self.host, what, error)
+    }
+}
+
+fn connect(host: &Host) -> Result<Docker> {
+    let connected = match (host.address.split_once("://"), &host.tls) {
+        (Some(("unix", path)), _) => {
+            if !Path::new(path).exists() {
+                return Err(failed(
+                    host,
+                    "reach it",
+                    std::io::Error::from(std::io::ErrorKind::NotFound).into(),
+                ));
+            }
+            Docker::connect_with_unix(path, SILENCE, API_DEFAULT_VERSION)
+        }
+        (Some(("tcp" | "https", _)), Some(tls)) => {
+            // Somebody else may have installed it already: it is the same one.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            Docker::connect_with_ssl(
+                &host.address,
+                &tls.key,
+                &tls.cert,
+                &tls.ca,
+                SILENCE,
+                API_DEFAULT_VERSION,
+            )
+        }
+        (Some(("tcp" | "http", _)), None) => {
+            Docker::connect_with_http(&host.address, SILENCE, API_DEFAULT_VERSION)
+        }
+        (Some(("ssh", _)), _) => {
+            Docker::connect_with_ssh(&host.address, SILENCE, API_DEFAULT_VERSION, None)
+        }
+        _ => {
+            return Err(Error::new(
+                "docker.address",
+                format!(
+                    "`{}` (from {}) is no address of a Docker engine",
+                    host.address, host.origin
+                ),
+            )
+            .hint("write unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host"));
+        }
+    };
+    connected.map_err(|error| failed(host, "reach it", error))
+}

@@ -1,0 +1,137 @@
+//! What an engine refuses, and engines that are not there.
+
+use std::io;
+
+use bollard::errors::Error as Bollard;
+use ccrun_kernel::{Error, value::closest};
+
+use super::host::Host;
+
+/// The HTTP status that the engine answered with.
+#[must_use]
+pub fn status(error: &Bollard) -> Option<u16> {
+    match error {
+        Bollard::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// Whether the engine knows no such thing.
+#[must_use]
+pub fn is_not_found(error: &Bollard) -> bool {
+    status(error) == Some(404)
+}
+
+/// An error of the engine. `what` was tried: `stop the container web`.
+#[must_use]
+pub fn failed(host: &Host, what: &str, error: Bollard) -> Error {
+    match error {
+        Bollard::DockerResponseServerError {
+            status_code,
+            message,
+        } => refused(what, status_code, message.trim()),
+        Bollard::RequestTimeoutError => Error::new(
+            "docker.timeout",
+            format!(
+                "could not {what}: the Docker engine at {} did not answer in time",
+                host.address
+            ),
+        )
+        .hint("is the machine overloaded, or its disk stuck? `journalctl -u docker -n 50`")
+        .retryable(),
+        error => unreachable(host, what, &error),
+    }
+}
+
+fn refused(what: &str, status: u16, message: &str) -> Error {
+    let kind = match status {
+        404 if message.contains("No such image") || message.contains("manifest unknown") => {
+            "docker.image_missing"
+        }
+        404 => "docker.not_found",
+        409 => "docker.conflict",
+        400 => "docker.invalid",
+        401 | 403 => "docker.denied",
+        _ if message.contains("no space left on device") => "docker.disk_full",
+        _ if message.contains("port is already allocated")
+            || message.contains("address already in use") =>
+        {
+            "docker.port_taken"
+        }
+        _ => "docker.failed",
+    };
+    let error = Error::new(kind, format!("could not {what}: {message}"))
+        .code(status.to_string())
+        .detail("status", status);
+    match kind {
+        "docker.image_missing" => {
+            error.hint("`docker::pull(name)` fetches it; is the name spelled right, tag included?")
+        }
+        "docker.not_found" => error.hint("`docker::ps(#{ all: true })` shows what there is"),
+        "docker.disk_full" => error.hint(
+            "`docker::disk_usage()` shows what takes the space, `docker::prune()` frees some",
+        ),
+        "docker.port_taken" => error.hint("`net::listening()` shows who has the port"),
+        "docker.denied" => error.hint("log in with `docker login`, or use a user who may"),
+        _ => error,
+    }
+}
+
+/// A thing that does not exist, with the nearest that does.
+#[must_use]
+pub fn not_found<'n>(sort: &str, name: &str, known: impl Iterator<Item = &'n str>) -> Error {
+    let hint = match closest(name, known) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("`docker::{sort}s()` shows what there is"),
+    };
+    Error::new("docker.not_found", format!("there is no {sort} `{name}`")).hint(hint)
+}
+
+/// The first cause of a type.
+fn cause<'e, T: std::error::Error + 'static>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e T> {
+    if let Some(found) = error.downcast_ref::<T>() {
+        return Some(found);
+    }
+    let carried = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .map(|inner| inner as &(dyn std::error::Error + 'static));
+    cause(carried.or_else(|| error.source())?)
+}
+
+fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
+    let io = cause::<io::Error>(error).map(io::Error::kind);
+    let local = host.address.starts_with("unix:");
+    let mut innermost: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let (kind, why, hint) = match io {
+        Some(io::ErrorKind::PermissionDenied) => (
+            "docker.denied",
+            "this user may not use its socket".to_owned(),
+            "run as root, or add the user to the group `docker` and log in again (members of it are root in effect)",
+        ),
+        Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) if local => (
+            "docker.unreachable",
+            "nothing listens there".to_owned(),
+            "is it running? `systemctl start docker`, then `journalctl -u docker -n 50`",
+        ),
+        _ => (
+            "docker.unreachable",
+            innermost.to_string(),
+            "is the machine up, and its Docker engine running? try `docker info` with the same address",
+        ),
+    };
+    Error::new(
+        kind,
+        format!(
+            "could not {what}: no connection to the Docker engine at {} (from {}): {why}",
+            host.address, host.origin
+        ),
+    )
+    .hint(hint)
+    .retryable_if(kind == "docker.unreachable")
+}
