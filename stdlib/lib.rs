@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod archive;
+pub mod compose;
 pub mod crypto;
 pub mod document;
 pub mod engine;
@@ -17,6 +18,7 @@ pub mod fs;
 pub mod http;
 pub mod json;
 pub mod log;
+pub mod naming;
 pub mod net;
 pub mod pg;
 pub mod process;
@@ -41,6 +43,7 @@ use ccrun_kernel::config::Target;
 pub fn namespaces() -> Vec<Namespace> {
     vec![
         archive::namespace(),
+        compose::namespace(),
         crypto::namespace(),
         env::namespace(),
         fs::namespace(),

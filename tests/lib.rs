@@ -1,5 +1,6 @@
 //! Integration tests of ccrun, and what they share.
 
+pub mod docker;
 pub mod postgres;
 pub mod terminal;
 pub mod typed;

@@ -102,7 +102,10 @@ fn cause<'e, T: std::error::Error + 'static>(
 }
 
 fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
-    let io = cause::<io::Error>(error).map(io::Error::kind);
+    let io = match error {
+        Bollard::IOError { err } => Some(err.kind()),
+        error => cause::<io::Error>(error).map(io::Error::kind),
+    };
     let local = host.address.starts_with("unix:");
     let mut innermost: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = innermost.source() {

@@ -5,7 +5,6 @@
 //! shows. The permission names the variables: `env: ["DEPLOY_*"]`.
 
 mod client;
-mod naming;
 #[cfg(test)]
 mod tests;
 
@@ -98,7 +97,7 @@ async fn names(cx: &Cx) -> Result<Vec<String>> {
 }
 
 fn value(cx: &Cx, name: &str, text: String) -> Dynamic {
-    if !text.is_empty() && naming::is_secret(name, &text) {
+    if !text.is_empty() && crate::naming::is_secret(name, &text) {
         let secret = Secret::new(name, text);
         cx.redactor().add(&secret);
         return Dynamic::from(secret);

@@ -46,6 +46,14 @@ impl Environment {
             .map(|(name, value)| (name.as_str(), value.as_ref().map(MaybeSecret::expose)))
     }
 
+    /// The same with one more variable.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let value = MaybeSecret::Plain(value.into());
+        self.variables.push((name.into(), Some(value)));
+        self
+    }
+
     /// The names, for a preview.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {

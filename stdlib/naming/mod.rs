@@ -1,4 +1,4 @@
-//! Which variables hold secrets.
+//! Which variables hold secrets, told by their names and values.
 
 /// Words in a name that say so.
 const WORDS: [&str; 17] = [
@@ -28,6 +28,8 @@ const ABOUT: [&str; 8] = ["FILE", "PATH", "DIR", "ID", "NAME", "USER", "SOCK", "
 const NEVER: [&str; 2] = ["PWD", "OLDPWD"];
 
 /// Whether a variable is to be treated as a secret.
+/// `true` for `POSTGRES_PASSWORD`, and for a URL with a password in it.
+#[must_use]
 pub fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     if NEVER.contains(&name.as_str()) {
