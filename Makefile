@@ -10,13 +10,14 @@ help: ## this list
 
 # The tests start a Postgres of their own from the server's binaries; Debian's packages start no
 # cluster when a policy says so.
-prepare: ## install what the tests need: the PostgreSQL server binaries
+prepare: ## install and start what the tests need: the PostgreSQL server binaries, a Docker engine
 	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 		echo "installing postgresql-$(POSTGRES)"; \
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			postgresql-$(POSTGRES) postgresql-client-$(POSTGRES) || exit 1; \
 	fi
+	@tests/testbed/engine
 
 test: prepare ## run every test against real services
 	$(CARGO) build --locked -p ccrun
