@@ -76,6 +76,15 @@ impl Container {
         }
     }
 
+    /// Whether it has a health check, also while the engine has not begun with it.
+    pub fn has_health_check(&self) -> bool {
+        let config = self.inspect.config.as_ref();
+        let test = config
+            .and_then(|config| config.healthcheck.as_ref())
+            .and_then(|check| check.test.as_ref());
+        test.is_some_and(|test| !matches!(test.first().map(String::as_str), None | Some("NONE")))
+    }
+
     /// What the last health check said.
     pub fn last_check(&self) -> Option<String> {
         let log = self.inspect.state.as_ref()?.health.as_ref()?.log.as_ref()?;

@@ -19,7 +19,7 @@ const INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
 /// A container that was restarted so often while we watched it will not come up.
 const MOST_RESTARTS: i64 = 3;
 
-/// What has no health check, and would be started again if it ended, is believed after so long.
+/// What has no health check is believed when it has been running for so long.
 const SETTLED: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How a service stands.
@@ -88,9 +88,9 @@ fn of_container(
             None if restarts >= MOST_RESTARTS => Standing::Failed(format!(
                 "restarted {restarts} times: it ends again and again"
             )),
-            None if restarted && container.uptime() < SETTLED => {
-                Standing::Pending("just started".to_owned())
-            }
+            _ if service.is_one_shot() => Standing::Pending("still at work".to_owned()),
+            None if container.has_health_check() => Standing::Pending("starting".to_owned()),
+            None if container.uptime() < SETTLED => Standing::Pending("just started".to_owned()),
             None | Some("healthy") => Standing::Good,
             Some(health) => Standing::Pending(match container.last_check() {
                 Some(said) => format!("{health} ({said})"),

@@ -18,6 +18,9 @@ mod logs;
 mod process;
 mod project;
 mod reading;
+mod release;
+mod rollback;
+mod rolling;
 mod up;
 
 #[cfg(test)]
@@ -48,12 +51,17 @@ pub fn namespace() -> Namespace {
         Project::drift,
         Project::wait_healthy,
         Project::up,
+        Project::rolling,
         Project::down,
         Project::pull,
         Project::build,
         Project::start,
         Project::stop,
         Project::restart,
+        Project::snapshot,
+        Project::releases,
+        Project::mark_good,
+        Project::rollback,
         Project::logs,
         Project::exec,
         Project::exec_read,

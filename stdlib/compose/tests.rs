@@ -308,3 +308,153 @@ fn an_engine_that_is_not_there_is_named() {
         "{error:?}"
     );
 }
+
+/// Two versions of a service, and a file of the project's mounted into it.
+const VERSIONED: &str = r#"
+services:
+  web:
+    image: IMAGE
+    command: sh -c "cp /etc/motd /tmp/index.html; echo $$VERSION >> /tmp/index.html; exec httpd -f -p 8080 -h /tmp"
+    environment: { VERSION: "${VERSION:-one}" }
+    volumes: [ "./motd:/etc/motd:ro", "data:/data" ]
+    healthcheck: { test: ["CMD", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/index.html"], interval: 500ms, retries: 4 }
+    stop_grace_period: 1s
+    init: true
+volumes:
+  data:
+"#;
+
+const SERVED: &str = r#"stack.exec_read("web", ["cat", "/tmp/index.html"]).stdout"#;
+
+#[test]
+fn going_back_brings_back_containers_and_files_and_leaves_the_data() {
+    let project = ComposeProject::new(VERSIONED);
+    std::fs::write(project.path("motd"), "hello\n").unwrap();
+    drop(does(
+        &project,
+        r#"stack.up(); stack.exec("web", ["sh", "-c", "echo kept > /data/x"])"#,
+    ));
+    let id = does(
+        &project,
+        r#"stack.snapshot(#{ note: "v1", good: true }).id"#,
+    )
+    .to_string();
+
+    std::fs::write(project.path("motd"), "broken\n").unwrap();
+    project.write(&format!(
+        "{}\n",
+        VERSIONED.replace(":-one", ":-two").replace(
+            "volumes:\n  data",
+            "  extra:\n    image: IMAGE\n    command: sleep 100\nvolumes:\n  data"
+        )
+    ));
+    drop(does(&project, "stack.up()"));
+    assert_eq!(does(&project, SERVED).to_string(), "broken\ntwo");
+
+    let back = does(&project, "stack.rollback()").cast::<Map>();
+    assert_eq!(back["release"].to_string(), id);
+    assert_eq!(
+        names(&back, "recreated"),
+        [format!("{}-web-1", project.name)]
+    );
+    assert_eq!(
+        names(&back, "removed"),
+        [format!("{}-extra-1", project.name)]
+    );
+    assert_eq!(does(&project, SERVED).to_string(), "hello\none");
+    let data = does(
+        &project,
+        r#"stack.exec_read("web", ["cat", "/data/x"]).stdout"#,
+    );
+    assert_eq!(data.to_string(), "kept");
+    // Once more, and there is nothing to do; and what ran before can be had again.
+    let again = does(&project, "stack.rollback()").cast::<Map>();
+    assert!(names(&again, "recreated").is_empty());
+    drop(does(&project, "stack.rollback(stack.releases()[0].id)"));
+    assert_eq!(does(&project, SERVED).to_string(), "broken\ntwo");
+}
+
+#[test]
+fn without_a_release_or_its_image_nothing_is_changed() {
+    let project = ComposeProject::new(STACK);
+    drop(does(&project, "stack.up()"));
+    let before = project.containers();
+    assert_eq!(
+        fails(&project, "stack.rollback()").kind(),
+        "compose.no_release"
+    );
+    assert_eq!(
+        fails(&project, r#"stack.rollback("../../etc")"#).kind(),
+        "compose.release"
+    );
+    drop(does(&project, "stack.snapshot(#{ good: true })"));
+    let file = std::fs::read_dir(project.path(".ccrun/releases").join(&project.name))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let file = file.path().join("release.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut release: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for container in release["containers"].as_array_mut().unwrap() {
+        container["Id"] = "0".repeat(64).into();
+        container["Image"] = format!("sha256:{}", "0".repeat(64)).into();
+    }
+    std::fs::write(&file, release.to_string()).unwrap();
+    let error = fails(&project, "stack.rollback()");
+    assert_eq!(error.kind(), "docker.image_missing");
+    assert!(error.message().contains("nothing was changed"), "{error:?}");
+    assert_eq!(project.containers(), before);
+}
+
+#[test]
+fn a_service_is_replaced_beside_the_old_one() {
+    let project = ComposeProject::new(VERSIONED);
+    std::fs::write(project.path("motd"), "hello\n").unwrap();
+    drop(does(&project, "stack.up()"));
+    let old = project.containers();
+    let nothing = does(&project, r#"stack.rolling("web")"#).cast::<Map>();
+    assert!(!nothing["changed"].as_bool().unwrap());
+
+    project.write(&VERSIONED.replace(":-one", ":-two"));
+    let did = does(&project, r#"stack.rolling("web", #{ settle: "0s" })"#).cast::<Map>();
+    assert_eq!(names(&did, "stopped"), [format!("{}-web-1", project.name)]);
+    let new = project.containers();
+    assert_eq!(new.len(), 1);
+    assert_ne!(new, old);
+    assert_eq!(does(&project, SERVED).to_string(), "hello\ntwo");
+    assert_eq!(does(&project, "stack.drift().len()").as_int().unwrap(), 0);
+}
+
+#[test]
+fn a_new_one_that_fails_goes_and_the_old_one_stays() {
+    let project = ComposeProject::new(VERSIONED);
+    std::fs::write(project.path("motd"), "hello\n").unwrap();
+    drop(does(&project, "stack.up()"));
+    let old = project.containers();
+    project.write(&VERSIONED.replace(":-one", ":-two").replace(
+        "exec httpd",
+        "echo no route to the database; exit 1; exec httpd",
+    ));
+    let error = fails(&project, r#"stack.rolling("web", #{ timeout: "20s" })"#);
+    assert_eq!(error.kind(), "compose.unhealthy");
+    assert!(
+        error.message().contains("the old one still serves"),
+        "{error:?}"
+    );
+    assert!(
+        error.message().contains("no route to the database"),
+        "{error:?}"
+    );
+    assert_eq!(project.containers(), old);
+    assert_eq!(does(&project, SERVED).to_string(), "hello\none");
+
+    project.write(&VERSIONED.replace(
+        "    init: true\n",
+        "    init: true\n    ports: [\"127.0.0.1:18999:8080\"]\n",
+    ));
+    assert_eq!(
+        fails(&project, r#"stack.rolling("web")"#).kind(),
+        "compose.not_rolling"
+    );
+}

@@ -377,6 +377,7 @@ impl App {
             target,
             secrets,
             folder: self.folder.clone(),
+            state: self.journal_folder(),
             sinks,
             prompter: TerminalPrompter::if_interactive(terminal.clone()),
             journal,

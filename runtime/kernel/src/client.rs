@@ -26,6 +26,7 @@ pub struct Access {
     target: Arc<Target>,
     secrets: SecretStore,
     folder: Arc<std::path::Path>,
+    state: Arc<std::path::Path>,
 }
 
 impl Access {
@@ -34,12 +35,14 @@ impl Access {
         target: Arc<Target>,
         secrets: SecretStore,
         folder: Arc<std::path::Path>,
+        state: Arc<std::path::Path>,
     ) -> Self {
         Self {
             read_only,
             target,
             secrets,
             folder,
+            state,
         }
     }
 
@@ -59,6 +62,12 @@ impl Access {
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         &self.folder
+    }
+
+    /// Where ccrun keeps what it must know later: the journal, releases.
+    #[must_use]
+    pub fn state(&self) -> &std::path::Path {
+        &self.state
     }
 
     /// A secret from the target's sources.

@@ -54,6 +54,7 @@ impl TestRun {
             target: config.target(None).expect("the target of the test"),
             secrets: SecretStore::new(Vec::new(), Redactor::default()),
             folder: folder.to_owned(),
+            state: folder.join(".ccrun"),
             sinks: vec![Arc::clone(&records) as Arc<dyn Sink>],
             prompter: None,
             journal: None,

@@ -132,6 +132,8 @@ pub struct RunSpec {
     pub secrets: SecretStore,
     /// The working directory.
     pub folder: std::path::PathBuf,
+    /// Where ccrun keeps what it must know later: the journal, releases.
+    pub state: std::path::PathBuf,
     /// Who hears of it.
     pub sinks: Vec<Arc<dyn Sink>>,
     /// Who can be asked, if anybody can.
@@ -321,6 +323,7 @@ impl Run {
             Arc::clone(&self.target),
             self.spec.secrets.clone(),
             Arc::clone(&self.folder),
+            Arc::from(self.spec.state.as_path()),
         )
     }
 
