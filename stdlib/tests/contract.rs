@@ -131,6 +131,8 @@ fn nothing_that_touches_the_world_runs_without_permission() {
     for primitive in primitives().iter().filter(|p| p.effect != Effect::Pure) {
         for example in &primitive.doc.examples {
             let folder = Scratch::new();
+            // Which project it is, is known before a permission for it can be asked.
+            std::fs::write(folder.0.join("compose.yml"), "services: {}\n").unwrap();
             let run = TestRun::new(&folder.0, ccrun_stdlib::namespaces())
                 .policy(Policy::new(Some(Needs::nothing()), None));
             match run.eval(&example.code).0 {
