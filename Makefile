@@ -3,21 +3,29 @@
 CARGO ?= cargo
 POSTGRES ?= 15
 
-.PHONY: help prepare test bench docs
+.PHONY: help demo prepare test bench docs
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
+demo: ## deploy the reference stack on this machine, and say what to try next
+	@tests/testbed/up --no-stack
+	$(CARGO) build --release --locked -p ccrun
+	@target/release/ccrun --quiet runbooks/secrets.rhai --param file=.ccrun/demo.env \
+		--param domain=localhost --param url=http://127.0.0.1:18080
+	target/release/ccrun runbooks/deploy.rhai --target demo
+	@tests/testbed/next
+
 # The tests start a Postgres of their own from the server's binaries; Debian's packages start no
 # cluster when a policy says so.
-prepare: ## install and start what the tests need: the PostgreSQL server binaries, a Docker engine
+prepare: ## install and start what the tests need: the PostgreSQL server binaries, a Docker engine, the stack's images
 	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 		echo "installing postgresql-$(POSTGRES)"; \
 		apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			postgresql-$(POSTGRES) postgresql-client-$(POSTGRES) || exit 1; \
 	fi
-	@tests/testbed/engine
+	@tests/testbed/up --no-stack
 
 test: prepare ## run every test against real services
 	$(CARGO) build --locked -p ccrun

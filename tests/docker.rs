@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// What starts an engine where none runs.
-const START: &str = "start it: tests/testbed/engine";
+const START: &str = "start it: tests/testbed/up --no-stack";
 
 /// Run the Docker CLI, which must succeed.
 ///

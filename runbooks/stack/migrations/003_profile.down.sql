@@ -1,0 +1,2 @@
+-- ccrun: reversible
+DROP FUNCTION public.get_user_profile();

@@ -1,0 +1,2 @@
+-- ccrun: reversible
+DROP PUBLICATION supabase_realtime;
