@@ -91,6 +91,10 @@ impl Story {
             .env("HOME", self.folder.path())
             .env("USER", "operator")
             .stdin(Stdio::null());
+        // Where the Docker CLI has its plugins; the home is another one here.
+        if let Some(home) = std::env::var_os("HOME") {
+            command.env("DOCKER_CONFIG", Path::new(&home).join(".docker"));
+        }
         command
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ccrun_kernel::event::Level;
+use ccrun_kernel::secret::StreamRedactor;
 use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Error, Result};
 use parking_lot::Mutex;
@@ -93,6 +94,7 @@ impl Running {
             let into = Arc::clone(&captured);
             let echo = echo.then(|| Echo {
                 cx: cx.clone(),
+                masked: cx.redactor().stream(),
                 line: Vec::new(),
             });
             let task = Task(tokio::spawn(async move {
@@ -187,6 +189,8 @@ async fn read(mut stream: Output, into: &Mutex<Capture>, mut echo: Option<Echo>)
 /// Tells output to the operator, line by line.
 struct Echo {
     cx: Cx,
+    /// A secret may be split over two chunks, two lines, or two pieces of a long line.
+    masked: StreamRedactor,
     line: Vec<u8>,
 }
 
@@ -195,6 +199,11 @@ impl Echo {
     const LONGEST: usize = 4096;
 
     fn push(&mut self, bytes: &[u8]) {
+        let shown = self.masked.push(bytes);
+        self.split(&shown);
+    }
+
+    fn split(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             for piece in piece.chunks(Self::LONGEST) {
                 self.line.extend_from_slice(piece);
@@ -214,6 +223,8 @@ impl Echo {
 
 impl Drop for Echo {
     fn drop(&mut self) {
+        let rest = self.masked.finish();
+        self.split(&rest);
         if !self.line.is_empty() {
             self.tell();
         }

@@ -191,3 +191,37 @@ step("Wait", || { if !fs::exists("out/go") { fs::write("out/waiting", "1"); slee
     story.types("ccrun resume").exits(0);
     assert_eq!(story.read("out/off"), "the lamp");
 }
+
+#[test]
+fn steps_whose_names_are_made_up_as_they_run_are_counted_too() {
+    let script = r#"runbook(#{ needs: #{ fs: "*" } });
+for n in 1..=3 { step(`Write ${n}`, || fs::write(`out-${n}`, "x")); }
+step("Check", || assert(fs::exists("ready"), "not ready"));
+"#;
+    let story = Story::new().file("ccrun.toml", "").file("a.rhai", script);
+    story.types("ccrun a.rhai").exits(1);
+    story.write("ready", "");
+    story
+        .types("ccrun resume")
+        .exits(0)
+        .says("3 reused, 0 changed, 0 new")
+        .says("4 steps (3 reused)");
+}
+
+#[test]
+fn a_fork_is_a_new_run_that_begins_where_the_old_one_stopped() {
+    let script = r#"runbook(#{ needs: #{ fs: "*" } });
+step("Once", || fs::append("log", "once\n"));
+step("Check", || assert(fs::exists("ready"), "not ready"));
+"#;
+    let story = Story::new().file("ccrun.toml", "").file("a.rhai", script);
+    story.types("ccrun a.rhai").exits(1);
+    story.write("ready", "");
+    story.types("ccrun resume --fork").exits(0);
+    assert_eq!(story.read("log"), "once\n");
+    let runs = story.json("ccrun history");
+    assert_eq!(runs.as_array().unwrap().len(), 2);
+    assert_eq!(runs[0]["status"], "done");
+    assert_eq!(runs[0]["parent"], runs[1]["run"]);
+    assert_eq!(runs[1]["status"], "failed");
+}

@@ -78,6 +78,14 @@ impl Source {
         }
     }
 
+    /// What an error message shows of it.
+    pub fn shown(&self) -> crate::render::error::Source<'_> {
+        crate::render::error::Source {
+            name: self.runbook.path.to_str().unwrap_or_default(),
+            text: &self.runbook.source,
+        }
+    }
+
     /// A piece of script.
     pub fn script(name: &str, text: &str) -> Self {
         let runbook = Runbook {

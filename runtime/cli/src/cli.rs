@@ -253,6 +253,11 @@ pub enum Secret {
     },
     /// List the names.
     List,
+    /// Take a secret out of the file.
+    Remove {
+        /// The name.
+        name: String,
+    },
     /// Put a random secret into the file.
     Generate {
         /// The name.

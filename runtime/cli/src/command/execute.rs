@@ -108,7 +108,7 @@ impl Prepared {
         drop(lock);
 
         if let Some(error) = &ending.error {
-            let text = render::error::render(error, Some(&source.runbook.source));
+            let text = render::error::render(error, Some(source.shown()));
             match &terminal {
                 // It was shown before the question what to do about it.
                 Some(_) if interactive => {}
@@ -116,9 +116,7 @@ impl Prepared {
                 None if source.brief => render::json::document(&error.to_json()),
                 None => {}
             }
-            let resumable = journaled
-                && !dry
-                && matches!(ending.status, RunStatus::Failed | RunStatus::Interrupted);
+            let resumable = journaled && !dry && ending.status != RunStatus::Done;
             if resumable && terminal.is_some() {
                 render::remark(&format!(
                     "`ccrun resume {}` goes on from here",
@@ -158,12 +156,12 @@ fn after(
         let choice = match run.prompter() {
             // Somebody has just said no; there is nothing more to ask.
             Some(_) if refused && !run.has_undos() => {
-                let text = render::error::render(error, Some(&source.runbook.source));
+                let text = render::error::render(error, Some(source.shown()));
                 render::remark(&text);
                 Choice::Leave
             }
             Some(_) => {
-                let text = render::error::render(error, Some(&source.runbook.source));
+                let text = render::error::render(error, Some(source.shown()));
                 render::remark(&text);
                 run.cancel().reset();
                 offering.store(true, Ordering::Relaxed);
@@ -180,10 +178,7 @@ fn after(
                 if run.has_undos()
                     && let Err(failure) = session.roll_back()
                 {
-                    render::remark(&render::error::render(
-                        &failure,
-                        Some(&source.runbook.source),
-                    ));
+                    render::remark(&render::error::render(&failure, Some(source.shown())));
                 }
                 return result;
             }

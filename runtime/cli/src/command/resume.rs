@@ -101,11 +101,26 @@ fn announce(app: &App, journal: &Journal, row: &RunRow, runbook: &Runbook) -> Re
     let (mut reused, mut changed, mut new) = (0, 0, 0);
     let old = app.block_on(journal.source(&row.id))?;
     let old: Vec<_> = step_bodies(&old);
-    for body in step_bodies(&runbook.source) {
-        let Some(name) = &body.name else { continue };
+    let bodies = step_bodies(&runbook.source);
+    // Steps whose names are made up as they run are known by their code.
+    let done_with = |hash: &str| {
+        let done = steps.iter().filter(|step| step.status == StepStatus::Done);
+        done.filter(|step| step.body == hash).count()
+    };
+    let is_gone = |hash: &str| !bodies.iter().any(|body| body.hash == hash);
+    let old_changed = old.iter().any(|o| o.name.is_none() && is_gone(&o.hash));
+    for body in &bodies {
         let same_text = old
             .iter()
-            .any(|o| o.name.as_ref() == Some(name) && o.hash == body.hash);
+            .any(|o| o.name == body.name && o.hash == body.hash);
+        let Some(name) = &body.name else {
+            match (same_text, old_changed) {
+                (true, _) => reused += done_with(&body.hash),
+                (false, true) => changed += 1,
+                (false, false) => new += 1,
+            }
+            continue;
+        };
         match (known(name), same_text, done(name)) {
             (true, true, count) if count > 0 => reused += count,
             (true, true, _) => {}

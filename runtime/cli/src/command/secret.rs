@@ -31,6 +31,18 @@ pub fn secret(app: &App, command: &Secret) -> Result<u8> {
                 file.path().display()
             ));
         }
+        Secret::Remove { name } => {
+            file.get(name)?;
+            if !app.common.yes && !sure(name)? {
+                return Err(Error::new("refused", "the secret was not removed")
+                    .hint("`--yes` removes it without a question"));
+            }
+            file.remove(name)?;
+            render::remark(&format!(
+                "`{name}` is no longer in {}",
+                file.path().display()
+            ));
+        }
         Secret::List => {
             let names = file.names()?;
             if app.common.output == Output::Json {
@@ -83,6 +95,17 @@ fn confirmed(name: &str) -> Result<bool> {
     match TerminalPrompter::if_interactive(None) {
         Some(prompter) => {
             let text = format!("print `{name}` on this terminal?");
+            Ok(prompter.ask(&question(text, QuestionKind::Confirm))? == "yes")
+        }
+        None => Ok(false),
+    }
+}
+
+/// What is removed is gone: without somebody to ask it takes `--yes`.
+fn sure(name: &str) -> Result<bool> {
+    match TerminalPrompter::if_interactive(None) {
+        Some(prompter) => {
+            let text = format!("remove `{name}`? it can't be had back");
             Ok(prompter.ask(&question(text, QuestionKind::Confirm))? == "yes")
         }
         None => Ok(false),

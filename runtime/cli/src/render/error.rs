@@ -4,9 +4,18 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use ccrun_kernel::{Error, Location};
 
+/// A text that was run, and what places in it are called by.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The file, or another name such as `-e`.
+    pub name: &'a str,
+    /// Its text as it was run, whatever the file says by now.
+    pub text: &'a str,
+}
+
 /// The error for a terminal: the snippet with a caret, the step, the hint.
 #[must_use]
-pub fn render(error: &Error, source: Option<&str>) -> String {
+pub fn render(error: &Error, source: Option<Source<'_>>) -> String {
     let text = error.location().and_then(|at| source_text(at, source));
     let mut group = Group::with_title(Level::ERROR.primary_title(error.message()).id(error.kind()));
     let mut has_snippet = false;
@@ -55,12 +64,14 @@ pub fn render(error: &Error, source: Option<&str>) -> String {
     lines.join("\n")
 }
 
-/// The text of the file in which it happened: what was run, or what stands on the disk.
-fn source_text(at: &Location, source: Option<&str>) -> Option<String> {
-    match source {
-        Some(text) if text.lines().count() >= at.line => Some(text.to_owned()),
-        _ => std::fs::read_to_string(&at.source).ok(),
+/// The text in which it happened: what was run, or, for a module of it, what stands on the disk.
+fn source_text(at: &Location, source: Option<Source<'_>>) -> Option<String> {
+    let ran = source.filter(|source| source.text.lines().count() >= at.line);
+    if let Some(source) = ran.filter(|source| source.name == at.source) {
+        return Some(source.text.to_owned());
     }
+    let on_disk = std::fs::read_to_string(&at.source).ok();
+    on_disk.or_else(|| ran.map(|source| source.text.to_owned()))
 }
 
 /// The bytes to underline: so many characters from the position, or with 0 the word there.
@@ -115,7 +126,10 @@ mod tests {
         console::set_colors_enabled_stderr(false);
         let text = render(
             &error,
-            Some("let x = 1;\nlet é = 1; docker::container(\"é\");\n"),
+            Some(Source {
+                name: "a.rhai",
+                text: "let x = 1;\nlet é = 1; docker::container(\"é\");\n",
+            }),
         );
         assert!(text.contains("a.rhai:2:12"), "{text}");
         assert!(text.contains("           ^^^^^^^^^^^^^^^^^"), "{text}");

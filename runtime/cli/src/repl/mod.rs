@@ -176,7 +176,10 @@ impl<'a> Repl<'a> {
                     render::result(&text);
                 }
             }
-            Err(error) => render::remark(&render::error::render(&error, Some(text))),
+            Err(error) => render::remark(&render::error::render(
+                &error,
+                Some(render::error::Source { name: "repl", text }),
+            )),
         }
         run.cancel().reset();
         if self.timing {

@@ -15,24 +15,24 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let wanted = normal(name);
     let length = wanted.chars().count();
     let allowed = (length / 3).max(1);
-    let mut best: Option<(usize, &'a str)> = None;
+    let mut best: Option<((usize, usize), &'a str)> = None;
     for candidate in candidates {
         let other = normal(candidate);
+        let letters = strsim::damerau_levenshtein(&wanted, &other);
         let distance = if other == wanted {
             0
         } else if one_begins_the_other(&wanted, &other) {
             1
-        } else {
+        } else if letters >= length.max(other.chars().count()) {
             // Of two letters, one right one says nothing.
-            let distance = strsim::damerau_levenshtein(&wanted, &other);
-            if distance >= length.max(other.chars().count()) {
-                continue;
-            } else {
-                distance
-            }
+            continue;
+        } else {
+            letters
         };
-        if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        // Of several that begin it, the one that lacks the least.
+        let rank = (distance, letters);
+        if distance <= allowed && best.is_none_or(|(least, _)| rank < least) {
+            best = Some((rank, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
@@ -69,6 +69,15 @@ mod tests {
         ] {
             assert_eq!(closest(typed, NAMES), Some(meant), "{typed}");
         }
+    }
+
+    #[test]
+    fn of_several_that_begin_it_the_longest_is_meant() {
+        let names = ["CARGO", "CARGO_MANIFEST", "CARGO_MANIFEST_DIR", "CAR"];
+        assert_eq!(
+            closest("CARGO_MANIFEST_DIRS", names),
+            Some("CARGO_MANIFEST_DIR")
+        );
     }
 
     #[test]

@@ -152,6 +152,10 @@ impl ParamSpec {
         let value = match (&self.default, self.choices.first()) {
             (_, Some(choice)) => choice.clone(),
             (Some(default), None) => default_text(default),
+            // What a pattern takes is not for us to invent.
+            (None, None) if self.pattern.is_some() => {
+                return format!("--param {}=…", self.name);
+            }
             (None, None) => self.kind.example().to_owned(),
         };
         format!("--param {}={}", self.name, shell_word(&value))
