@@ -15,15 +15,15 @@ struct Stack {
 }
 
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its number").port()
 }
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()
-        .unwrap()
+        .expect("the repository")
 }
 
 impl Stack {
@@ -102,12 +102,17 @@ env_file = "test.env"
                 format!(", Authorization: \"Bearer {token}\"")
             }
         );
-        let seen = self.story.command("ccrun -e").arg(script).output().unwrap();
+        let seen = self
+            .story
+            .command("ccrun -e")
+            .arg(script)
+            .output()
+            .expect("ccrun starts");
         let text = String::from_utf8_lossy(&seen.stdout).into_owned();
         let (status, body) = text.split_once('\n').unwrap_or_else(|| {
             panic!("{method} {path}: {}", String::from_utf8_lossy(&seen.stderr))
         });
-        (status.parse().unwrap(), body.to_owned())
+        (status.parse().expect("a status"), body.to_owned())
     }
 
     /// Sign up, and get a token.
@@ -115,8 +120,8 @@ env_file = "test.env"
         let body = format!(r#"{{"email": "{email}", "password": "a good password"}}"#);
         let (status, body) = self.ask("POST", "/auth/v1/signup", "", &body);
         assert_eq!(status, 200, "{body}");
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
-        answer["access_token"].as_str().unwrap().to_owned()
+        let answer: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        answer["access_token"].as_str().expect("a token").to_owned()
     }
 }
 
