@@ -1,6 +1,7 @@
 //! Integration tests of ccrun, and what they share.
 
 pub mod docker;
+pub mod faults;
 pub mod postgres;
 pub mod terminal;
 pub mod typed;
