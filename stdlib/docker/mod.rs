@@ -1,4 +1,4 @@
-//! Containers of a Docker engine: what runs, what it writes, and programs inside of it.
+//! Containers, images, networks and volumes of a Docker engine.
 //!
 //! Which engine: `docker` of the target, `DOCKER_HOST`, the Docker CLI's current context, or the local
 //! socket. Structures keep Docker's own terms with keys in `snake_case`; sizes, times and durations are
@@ -9,13 +9,20 @@
 //! `Secret`.
 
 mod arguments;
+mod build;
 mod container;
+mod copy;
+mod events;
 mod exec;
 mod health;
+mod images;
 mod inspect;
 mod lifecycle;
 mod lines;
 mod logs;
+mod networks;
+mod prune;
+mod run;
 mod shape;
 mod stats;
 mod system;
@@ -32,7 +39,7 @@ pub use container::Container;
 pub fn namespace() -> Namespace {
     Namespace::new(
         "docker",
-        "Containers of a Docker engine: what runs, what it writes, and programs inside of it.",
+        "Containers, images, networks and volumes of a Docker engine.",
     )
     .target_key("docker")
     .object::<Container>()
@@ -40,6 +47,7 @@ pub fn namespace() -> Namespace {
         system::info,
         system::version,
         system::ping,
+        system::disk_usage,
         container::containers,
         container::ps,
         container::container,
@@ -78,5 +86,29 @@ pub fn namespace() -> Namespace {
         Container::remove,
         Container::wait,
         Container::wait_healthy,
+        Container::copy_in,
+        Container::copy_out,
+        run::run,
+        images::images,
+        images::image,
+        images::pull,
+        images::tag,
+        images::push,
+        images::remove_image,
+        images::save,
+        images::load,
+        build::build,
+        networks::networks,
+        networks::network,
+        networks::create_network,
+        networks::remove_network,
+        networks::connect,
+        networks::disconnect,
+        networks::volumes,
+        networks::volume,
+        networks::create_volume,
+        networks::remove_volume,
+        events::events,
+        prune::prune,
     ])
 }

@@ -500,3 +500,310 @@ fn an_engine_that_is_not_there_says_what_to_do() {
             .contains("systemctl start docker")
     );
 }
+
+#[test]
+fn a_program_runs_in_a_new_container_that_goes_with_it() {
+    let bed = Containers::new();
+    assert_eq!(
+        gives(
+            &bed,
+            r#"let out = docker::run("ccrun-test/busybox:1", #{ command: ["sh", "-c", "cat; echo $A >&2; exit 5"], stdin: "in", env: #{ A: "b" }, name: "NAME-job", check: false }); [out.status, out.stdout, out.stderr]"#
+        ),
+        json!([5, "in", "b"])
+    );
+    let error = fails(
+        &bed,
+        r#"docker::run("ccrun-test/busybox:1", #{ command: ["sh", "-c", "echo why >&2; exit 6"], name: "NAME-job" })"#,
+    );
+    assert!(
+        error.kind() == "docker.exec_failed" && error.message().contains("why"),
+        "{error:?}"
+    );
+    let error = fails(
+        &bed,
+        r#"docker::run("ccrun-test/busybox:1", #{ command: ["sleep", "60"], name: "NAME-job", timeout: "500ms" })"#,
+    );
+    assert_eq!(error.kind(), "docker.timeout");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !docker(&["ps", "-aq", "--filter", &format!("name={}", bed.name)]).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the container stays");
+    }
+    assert_eq!(
+        fails(&bed, r#"docker::run("ccrun-test/no-such-image:1")"#).kind(),
+        "docker.image_missing"
+    );
+    assert_eq!(
+        gives(
+            &bed,
+            &format!(
+                r#"let c = docker::run("ccrun-test/busybox:1", #{{ command: ["sleep", "600"], name: "NAME-on", labels: #{{ "ccrun.test.name": "{0}", "ccrun.test": "docker" }}, memory: "32MiB", ports: "127.0.0.1::80", detach: true }}); let ports = c.reload().ports; [c.state, c.inspect().host_config.memory == "32MiB", ports.len, ports[0].starts_with("127.0.0.1:")]"#,
+                bed.name
+            )
+        ),
+        json!(["running", true, 1, true])
+    );
+}
+
+#[test]
+fn files_and_folders_go_in_and_come_out() {
+    let bed = Containers::new();
+    let _ = bed.run("web", SLEEP, &["sleep", "600"]);
+    let folder = Scratch::new();
+    std::fs::create_dir_all(folder.0.join("conf/deep")).unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(folder.0.join("conf/deep/blob"), &bytes).unwrap();
+    std::fs::write(folder.0.join("conf/a.txt"), "a").unwrap();
+    std::os::unix::fs::symlink("a.txt", folder.0.join("conf/link")).unwrap();
+    let out = run_in(&folder, &bed, r#"
+        let c = docker::container("NAME-web");
+        let size = c.copy_in("conf", "/tmp/there");
+        c.copy_in("conf/a.txt", "/tmp/one.txt");
+        let back = c.copy_out("/tmp/there", "back");
+        c.copy_out("/tmp/one.txt", "one.txt");
+        [size == back, c.exec_read(["ls", "-l", "/tmp/there/link"]).stdout.ends_with("-> a.txt"), c.exec_read(["cat", "/tmp/one.txt"]).stdout]
+    "#).unwrap();
+    assert_eq!(to_json(&out), json!([true, true, "a"]));
+    assert!(std::fs::read(folder.0.join("back/deep/blob")).unwrap() == bytes);
+    assert_eq!(
+        std::fs::read_to_string(folder.0.join("one.txt")).unwrap(),
+        "a"
+    );
+    assert_eq!(
+        std::fs::read_link(folder.0.join("back/link"))
+            .unwrap()
+            .to_str(),
+        Some("a.txt")
+    );
+    for (script, kind) in [
+        (
+            r#"docker::container("NAME-web").copy_out("/tmp/nothing", "x")"#,
+            "docker.not_found",
+        ),
+        (
+            r#"docker::container("NAME-web").copy_in("conf", "/no/such/folder/x")"#,
+            "docker.not_found",
+        ),
+        (
+            r#"docker::container("NAME-web").copy_in("missing", "/tmp/x")"#,
+            "fs.not_found",
+        ),
+        (
+            r#"docker::container("NAME-web").copy_in("conf", "tmp")"#,
+            "docker.path",
+        ),
+    ] {
+        assert_eq!(
+            run_in(&folder, &bed, script).unwrap_err().kind(),
+            kind,
+            "{script}"
+        );
+    }
+    assert!(!folder.0.join("x").exists());
+}
+
+#[test]
+fn images_are_named_saved_loaded_and_removed() {
+    let bed = Containers::new();
+    let folder = Scratch::new();
+    let out = run_in(&folder, &bed, r#"
+        let id = docker::image("ccrun-test/busybox:1").id;
+        docker::tag("ccrun-test/busybox:1", "NAME:2");
+        let named = docker::images(#{ name: "NAME" });
+        let size = docker::save("NAME:2", "image.tar");
+        docker::remove_image("NAME:2"); docker::remove_image("NAME:2");
+        let gone = docker::images(#{ name: "NAME" }).len;
+        let said = docker::load("image.tar");
+        let back = docker::image("NAME:2").id == id;
+        docker::remove_image("NAME:2");
+        [named[0].name == "NAME:2", named[0].id == id, size > "100KiB", gone, said.contains("NAME:2"), back]
+    "#).unwrap();
+    assert_eq!(to_json(&out), json!([true, true, true, 0, true, true]));
+    let error = run_in(&folder, &bed, r#"docker::image("ccrun-test/busibox:1")"#).unwrap_err();
+    assert_eq!(error.kind(), "docker.image_missing");
+    assert!(
+        error.hint_text().unwrap().contains("ccrun-test/busybox:1"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn networks_and_volumes_are_made_and_removed_once() {
+    let bed = Containers::new();
+    let _ = bed.run("web", SLEEP, &["sleep", "600"]);
+    assert_eq!(
+        gives(
+            &bed,
+            r#"
+            docker::create_network("NAME-net", #{ internal: true }); docker::create_network("NAME-net");
+            docker::connect("NAME-net", "NAME-web", #{ aliases: ["db"] }); docker::connect("NAME-net", "NAME-web");
+            let inside = docker::network("NAME-net").containers.values().map(|c| c.name);
+            docker::disconnect("NAME-net", "NAME-web"); docker::disconnect("NAME-net", "NAME-web");
+            let internal = docker::network("NAME-net").internal;
+            docker::remove_network("NAME-net"); docker::remove_network("NAME-net");
+            docker::create_volume("NAME-data", #{ labels: #{ Purpose: "test" } }); docker::create_volume("NAME-data");
+            let purpose = docker::volume("NAME-data").labels.Purpose;
+            docker::remove_volume("NAME-data"); docker::remove_volume("NAME-data");
+            [inside, internal, purpose]
+        "#
+        ),
+        json!([[format!("{}-web", bed.name)], true, "test"])
+    );
+    assert_eq!(
+        fails(&bed, r#"docker::network("NAME-net")"#).kind(),
+        "docker.not_found"
+    );
+    assert_eq!(
+        fails(&bed, r#"docker::volume("NAME-data")"#).kind(),
+        "docker.not_found"
+    );
+}
+
+#[test]
+fn events_tell_what_happened() {
+    let bed = Containers::new();
+    let web = bed.run("web", &[], &["sh", "-c", "exit 3"]);
+    bed.wait_for_state(&web, "exited");
+    assert_eq!(
+        gives(
+            &bed,
+            r#"let seen = []; docker::events(#{ since: "1m", timeout: "1s", container: "NAME-web" }, |e| seen.push([e.kind, e.event, e.name])); seen.filter(|e| e[1] != "attach")"#
+        ),
+        json!([
+            ["container", "create", web],
+            ["container", "start", web],
+            ["container", "die", web]
+        ])
+    );
+}
+
+#[test]
+fn an_image_is_built_and_a_failing_step_is_named() {
+    let bed = Containers::new();
+    let folder = Scratch::new();
+    std::fs::create_dir_all(folder.0.join("app/node_modules")).unwrap();
+    std::fs::write(folder.0.join("app/node_modules/big.js"), "x").unwrap();
+    std::fs::write(folder.0.join("app/main.txt"), "hello").unwrap();
+    std::fs::write(folder.0.join("app/.dockerignore"), "node_modules\n").unwrap();
+    std::fs::write(
+        folder.0.join("app/Dockerfile"),
+        "FROM ccrun-test/busybox:1\nARG LEVEL=none\nCOPY . /app\nRUN echo level $LEVEL > /app/level\n",
+    )
+    .unwrap();
+    let out = run_in(&folder, &bed, r#"
+        let id = docker::build("app", #{ tag: "NAME:built", args: #{ LEVEL: "high" }, labels: #{ "ccrun.test": "docker" } });
+        let out = docker::run("NAME:built", #{ command: ["sh", "-c", "cat /app/main.txt /app/level; ls /app"] }).stdout;
+        let same = docker::image("NAME:built").id == id;
+        docker::remove_image("NAME:built");
+        [out, same]
+    "#).unwrap();
+    assert_eq!(
+        to_json(&out),
+        json!(["hellolevel high\nDockerfile\nlevel\nmain.txt", true])
+    );
+
+    std::fs::write(
+        folder.0.join("app/Dockerfile"),
+        "FROM ccrun-test/busybox:1\nRUN echo compiling && exit 7\n",
+    )
+    .unwrap();
+    let error = run_in(
+        &folder,
+        &bed,
+        r#"docker::build("app", #{ tag: "NAME:broken" })"#,
+    )
+    .unwrap_err();
+    assert_eq!(error.kind(), "docker.build_failed");
+    for part in ["Step 2/2", "exit 7", "compiling"] {
+        assert!(error.message().contains(part), "{}", error.message());
+    }
+    let error = run_in(
+        &folder,
+        &bed,
+        r#"docker::build("nothing", #{ tag: "NAME:x" })"#,
+    )
+    .unwrap_err();
+    assert_eq!(error.kind(), "fs.not_found");
+}
+
+#[test]
+fn pruning_takes_what_it_said_it_would() {
+    let bed = Containers::new();
+    let old = bed.run("old", &[], &["true"]);
+    bed.wait_for_state(&old, "exited");
+    let web = bed.run("web", SLEEP, &["sleep", "600"]);
+    let only = format!("#{{ label: \"{}\", images: \"none\" }}", bed.label());
+    let folder = Scratch::new();
+    let (result, records) = TestRun::new(&folder.0, vec![namespace()])
+        .dry()
+        .eval(&format!("docker::prune({only})"));
+    assert!(result.is_ok(), "{result:?}");
+    let told = format!("{records:?}");
+    assert!(told.contains(&format!("container {old}")), "{told}");
+    assert!(!told.contains(&web), "{told}");
+    assert_eq!(
+        gives(&bed, &format!("docker::prune({only}).containers.len")),
+        1
+    );
+    assert_eq!(
+        gives(&bed, &format!("docker::prune({only}).containers.len")),
+        0
+    );
+    assert_eq!(
+        gives(
+            &bed,
+            r#"docker::ps(#{ name: "NAME", all: true }).map(|c| c.name)"#
+        ),
+        json!([web])
+    );
+    let error = fails(
+        &bed,
+        r#"docker::prune(#{ label: "none-such", volumes: true, older_than: "1d" })"#,
+    );
+    assert_eq!(error.kind(), "docker.invalid");
+    assert!(
+        gives(&bed, "docker::disk_usage().images.count")
+            .as_i64()
+            .unwrap()
+            > 0
+    );
+}
+
+/// Of this process, the most that it ever held.
+fn most_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
+}
+
+#[test]
+fn a_log_of_any_size_takes_little_memory() {
+    let bed = Containers::new();
+    let web = bed.run("web", &[], &["sh", "-c", "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789 | head -n 1000000; echo the needle"]);
+    bed.wait_for_state(&web, "exited");
+    let before = most_memory();
+    assert_eq!(
+        gives(
+            &bed,
+            r#"docker::container("NAME-web").logs(#{ grep: "needle" })"#
+        ),
+        json!(["the needle"])
+    );
+    assert_eq!(
+        gives(
+            &bed,
+            r#"docker::container("NAME-web").logs(#{ max: 3 }).len"#
+        ),
+        json!(3)
+    );
+    let grown = most_memory() - before;
+    // Other tests run beside this one.
+    assert!(grown < 80 << 20, "{} MiB for 101 MB of log", grown >> 20);
+}
