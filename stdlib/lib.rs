@@ -10,6 +10,7 @@
 pub mod archive;
 pub mod compose;
 pub mod crypto;
+pub mod docker;
 pub mod document;
 pub mod engine;
 pub mod env;
@@ -45,6 +46,7 @@ pub fn namespaces() -> Vec<Namespace> {
         archive::namespace(),
         compose::namespace(),
         crypto::namespace(),
+        docker::namespace(),
         env::namespace(),
         fs::namespace(),
         http::namespace(),

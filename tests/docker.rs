@@ -154,27 +154,108 @@ impl ComposeProject {
 
 impl Drop for ComposeProject {
     fn drop(&mut self) {
-        let label = format!("label=com.docker.compose.project={}", self.name);
-        for (list, remove) in [
-            (vec!["ps", "-aq", "--filter", &label], vec!["rm", "-fv"]),
-            (
-                vec!["network", "ls", "-q", "--filter", &label],
-                vec!["network", "rm"],
-            ),
-            (
-                vec!["volume", "ls", "-q", "--filter", &label],
-                vec!["volume", "rm", "-f"],
-            ),
-        ] {
-            let found = run(&list);
-            let text = String::from_utf8_lossy(&found.stdout).into_owned();
-            let ids: Vec<&str> = text.lines().collect();
-            if !ids.is_empty() {
-                let mut arguments = remove;
-                arguments.extend(ids);
-                run(&arguments);
-            }
+        remove_labelled(&format!("label=com.docker.compose.project={}", self.name));
+    }
+}
+
+/// Remove containers, networks and volumes with this label.
+fn remove_labelled(label: &str) {
+    for (list, remove) in [
+        (vec!["ps", "-aq", "--filter", label], vec!["rm", "-fv"]),
+        (
+            vec!["network", "ls", "-q", "--filter", label],
+            vec!["network", "rm"],
+        ),
+        (
+            vec!["volume", "ls", "-q", "--filter", label],
+            vec!["volume", "rm", "-f"],
+        ),
+    ] {
+        let found = run(&list);
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        let ids: Vec<&str> = text.lines().collect();
+        if !ids.is_empty() {
+            let mut arguments = remove;
+            arguments.extend(ids);
+            run(&arguments);
         }
+    }
+}
+
+/// Containers of one test under names of their own; removed when it is dropped.
+pub struct Containers {
+    /// What their names begin with.
+    pub name: String,
+}
+
+impl Containers {
+    /// None yet.
+    ///
+    /// # Panics
+    /// If there is no engine.
+    #[must_use]
+    pub fn new() -> Self {
+        let _ = image();
+        Self {
+            name: format!("ccrun-test-{}", uuid()),
+        }
+    }
+
+    /// The label that all of the test's things have.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("ccrun.test.name={}", self.name)
+    }
+
+    /// Start a container of the tiny image: `docker run --detach OPTIONS IMAGE COMMAND`. Returns its name.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn run(&self, name: &str, options: &[&str], command: &[&str]) -> String {
+        let name = format!("{}-{name}", self.name);
+        let label = self.label();
+        let mut arguments = vec![
+            "run",
+            "--detach",
+            "--name",
+            &name,
+            "--label",
+            "ccrun.test=docker",
+            "--label",
+            &label,
+        ];
+        arguments.extend(options);
+        arguments.push(image());
+        arguments.extend(command);
+        let _id = docker(&arguments);
+        name
+    }
+
+    /// Wait until a container is in this state.
+    ///
+    /// # Panics
+    /// If it is not within 30 seconds.
+    pub fn wait_for_state(&self, name: &str, state: &str) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while docker(&["inspect", "--format", "{{.State.Status}}", name]) != state {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{name} does not become {state}"
+            );
+        }
+    }
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Containers {
+    fn drop(&mut self) {
+        remove_labelled(&format!("label={}", self.label()));
     }
 }
 

@@ -185,5 +185,7 @@ fn serve(mut client: TcpStream, server: SocketAddr, misbehaviour: Misbehaviour) 
     if matches!(misbehaviour, Misbehaviour::ResetAfter(_)) {
         // Closed with unread input and no lingering, a connection ends with a reset.
         let _set = rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO));
+        // The other direction waits for the client, and holds the connection open.
+        let _closed = client.shutdown(Shutdown::Read);
     }
 }

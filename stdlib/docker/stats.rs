@@ -1,0 +1,181 @@
+//! What containers use of the machine.
+
+use bollard::models::ContainerStatsResponse;
+use bollard::query_parameters::StatsOptionsBuilder;
+use ccrun_kernel::rhai::{Dynamic, Map};
+use ccrun_kernel::value::Size;
+use ccrun_kernel::{Cx, Result, primitive};
+use futures::StreamExt as _;
+
+use super::container::{Container, found};
+use crate::engine::{Engine, is_not_found};
+
+/// Between the two samples that the use of the processors is computed from. `docker stats` takes one or
+/// two seconds.
+const BETWEEN: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// So many containers are asked at once.
+const AT_ONCE: usize = 32;
+
+impl Container {
+    async fn sample(&self, engine: &Engine) -> Result<Option<ContainerStatsResponse>> {
+        let options = StatsOptionsBuilder::new()
+            .stream(false)
+            .one_shot(true)
+            .build();
+        let mut samples = std::pin::pin!(engine.read().stats(&self.id, Some(options)));
+        match samples.next().await {
+            None => Ok(None),
+            Some(Ok(sample)) => Ok(Some(sample)),
+            // It went meanwhile.
+            Some(Err(error)) if is_not_found(&error) => Ok(None),
+            Some(Err(error)) => Err(engine.failed(&format!("ask what {} uses", self.name), error)),
+        }
+    }
+
+    /// What it uses now: `cpu_percent` (of one processor, as `docker stats` shows it), `memory`,
+    /// `memory_limit`, `memory_percent`, `net_in`, `net_out`, `block_in`, `block_out`, `pids`. One that does
+    /// not run uses nothing.
+    ///
+    /// # Errors
+    /// `docker.not_found` if it is gone.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let stats = docker::container("postgres").stats();
+    /// print(`${stats.cpu_percent} %, ${stats.memory} of ${stats.memory_limit}`);
+    /// ```
+    #[primitive(read, volatile, needs = docker(self.name))]
+    pub(super) async fn stats(&self, cx: &Cx) -> Result<Map> {
+        self.inspected(cx).await?;
+        let used = of(cx, std::slice::from_ref(self)).await?;
+        Ok(used.into_iter().next().unwrap_or_default())
+    }
+}
+
+/// What all containers that run use now, as a table; see `stats` of a container for its columns.
+///
+/// # Errors
+/// `docker.unreachable`, `docker.denied`.
+///
+/// # Example
+/// ```rhai,no_run
+/// for used in docker::stats() { print(`${used.name}: ${used.cpu_percent} %, ${used.memory}`); }
+/// ```
+#[primitive(read, volatile, name = "stats", needs = docker("*"))]
+pub(super) async fn all(cx: &Cx) -> Result<Vec<Map>> {
+    let containers = found(cx, false, &std::collections::HashMap::new()).await?;
+    of(cx, &containers).await
+}
+
+async fn of(cx: &Cx, containers: &[Container]) -> Result<Vec<Map>> {
+    let engine = cx.client::<Engine>().await?;
+    let samples = || async {
+        let all: Vec<Result<Option<ContainerStatsResponse>>> =
+            futures::stream::iter(containers.to_vec())
+                .map(|container| {
+                    let engine = &engine;
+                    async move { container.sample(engine).await }
+                })
+                .buffered(AT_ONCE)
+                .collect()
+                .await;
+        all.into_iter().collect::<Result<Vec<_>>>()
+    };
+    let first = samples().await?;
+    tokio::time::sleep(BETWEEN).await;
+    let second = samples().await?;
+    Ok(containers
+        .iter()
+        .zip(first.into_iter().zip(second))
+        .filter_map(|(container, (first, second))| Some(used(container, &first?, &second?)))
+        .collect())
+}
+
+/// The same arithmetic as the Docker CLI's (`cli/command/container/stats_helpers.go`).
+fn used(
+    container: &Container,
+    first: &ContainerStatsResponse,
+    second: &ContainerStatsResponse,
+) -> Map {
+    let memory = second.memory_stats.clone().unwrap_or_default();
+    let details = memory.stats.unwrap_or_default();
+    // What is only cached and would be given back is not counted: cgroup v1, then v2.
+    let inactive = details
+        .get("total_inactive_file")
+        .or_else(|| details.get("inactive_file"))
+        .copied()
+        .unwrap_or(0);
+    let taken = memory.usage.unwrap_or(0);
+    let taken = if inactive < taken {
+        taken - inactive
+    } else {
+        taken
+    };
+    let limit = memory.limit.unwrap_or(0);
+    let networks = second.networks.iter().flatten();
+    let (net_in, net_out) = networks.fold((0, 0), |(into, out), (_, network)| {
+        let more = |bytes: Option<u64>| bytes.unwrap_or(0);
+        (into + more(network.rx_bytes), out + more(network.tx_bytes))
+    });
+    let blocks = |direction: &str| {
+        let stats = second.blkio_stats.as_ref();
+        let entries = stats.and_then(|stats| stats.io_service_bytes_recursive.as_ref());
+        let of_direction = entries.into_iter().flatten().filter(|entry| {
+            let op = entry.op.as_deref().unwrap_or_default();
+            op.eq_ignore_ascii_case(direction)
+        });
+        of_direction.filter_map(|entry| entry.value).sum::<u64>()
+    };
+    let size = |bytes: u64| Dynamic::from(Size::from_bytes(bytes));
+    let pids = second.pids_stats.as_ref().and_then(|pids| pids.current);
+    Map::from_iter([
+        ("name".into(), container.name().into()),
+        ("cpu_percent".into(), cpu(first, second).into()),
+        ("memory".into(), size(taken)),
+        ("memory_limit".into(), size(limit)),
+        (
+            "memory_percent".into(),
+            percent(taken as f64, limit as f64).into(),
+        ),
+        ("net_in".into(), size(net_in)),
+        ("net_out".into(), size(net_out)),
+        ("block_in".into(), size(blocks("read"))),
+        ("block_out".into(), size(blocks("write"))),
+        (
+            "pids".into(),
+            i64::try_from(pids.unwrap_or(0)).unwrap_or(i64::MAX).into(),
+        ),
+    ])
+}
+
+fn cpu(first: &ContainerStatsResponse, second: &ContainerStatsResponse) -> f64 {
+    let reading = |stats: &ContainerStatsResponse| {
+        let cpu = stats.cpu_stats.clone().unwrap_or_default();
+        let usage = cpu.cpu_usage.unwrap_or_default();
+        let each = usage.percpu_usage.map_or(0, |each| each.len() as u32);
+        (
+            usage.total_usage.unwrap_or(0) as f64,
+            cpu.system_cpu_usage.unwrap_or(0) as f64,
+            f64::from(
+                cpu.online_cpus
+                    .filter(|&count| count > 0)
+                    .unwrap_or(each.max(1)),
+            ),
+        )
+    };
+    let (used_before, system_before, _) = reading(first);
+    let (used_now, system_now, processors) = reading(second);
+    if used_now <= used_before {
+        return 0.0;
+    }
+    percent(used_now - used_before, system_now - system_before) * processors
+}
+
+/// With two digits.
+fn percent(part: f64, whole: f64) -> f64 {
+    match whole > 0.0 {
+        true => (part / whole * 10_000.0).round() / 100.0,
+        false => 0.0,
+    }
+}
