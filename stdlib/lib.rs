@@ -79,5 +79,12 @@ pub fn probes(target: &Target) -> Vec<(&'static str, &'static str)> {
         let ask = "`PostgreSQL ${pg::connect().value(\"SHOW server_version\")}`";
         probes.push(("postgres", ask));
     }
+    if target.raw("docker").is_some() || target.raw("compose").is_some() {
+        probes.push(("docker", "`Docker ${docker::version().version}`"));
+    }
+    if target.raw("compose").is_some() {
+        let ask = "let stack = compose::project(); `${stack.name}: ${stack.services().len()} services, ${stack.ps(#{ all: false }).len()} containers run`";
+        probes.push(("compose", ask));
+    }
     probes
 }

@@ -214,3 +214,61 @@ fn from_nothing_to_healthy_and_the_second_time_nothing_is_touched() {
         "{changed:?}"
     );
 }
+
+#[test]
+fn each_service_finds_its_own_configuration_right() {
+    let stack = root().join("runbooks/stack");
+    let stack = stack.display();
+    let check = |image: &str, mount: &str, words: &[&str]| {
+        let mount = format!("{stack}/{mount}:/checked:ro");
+        let mut arguments = vec![
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--env",
+            "CADDY_SITE=:80",
+            "--env",
+            "CADDY_EMAIL=a@example.org",
+            "--volume",
+            &mount,
+        ];
+        let image = format!("ccrun-testbed/{image}:latest");
+        arguments.extend(["--entrypoint", words[0], &image]);
+        arguments.extend(&words[1..]);
+        docker(&arguments)
+    };
+    let _said = check(
+        "prometheus",
+        "prometheus",
+        &["promtool", "check", "config", "/checked/prometheus.yml"],
+    );
+    let _said = check(
+        "prometheus",
+        "prometheus/rules",
+        &[
+            "promtool",
+            "test",
+            "rules",
+            "/checked/command_center_test.yml",
+            "/checked/command_center_days_test.yml",
+        ],
+    );
+    let _said = check(
+        "alertmanager",
+        "alertmanager",
+        &["amtool", "check-config", "/checked/alertmanager.yml"],
+    );
+    let _said = check(
+        "caddy",
+        "caddy",
+        &[
+            "caddy",
+            "validate",
+            "--adapter",
+            "caddyfile",
+            "--config",
+            "/checked/Caddyfile",
+        ],
+    );
+}
