@@ -202,13 +202,17 @@ impl RunOptions {
     }
 }
 
-/// Removes a container when the call is over, also when it is cancelled.
+/// Removes a container when the call is cancelled. ccrun may end right after that, so the drop waits for the
+/// engine's answer: on the script's own thread, which has nothing else to do.
 struct RemoveOnDrop {
     engine: std::sync::Arc<Engine>,
     id: String,
     wanted: bool,
     handle: tokio::runtime::Handle,
 }
+
+/// An engine that has not removed a container by then is not waited for any longer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
@@ -219,9 +223,13 @@ impl Drop for RemoveOnDrop {
             std::sync::Arc::clone(&self.engine),
             std::mem::take(&mut self.id),
         );
-        self.handle.spawn(async move {
-            let _ = removed(&engine, &id).await;
+        let (handle, (done, is_done)) = (self.handle.clone(), std::sync::mpsc::channel());
+        // A runtime can't be waited for on a thread that drives one already.
+        std::thread::spawn(move || {
+            let _ = handle.block_on(removed(&engine, &id));
+            let _ = done.send(());
         });
+        let _ = is_done.recv_timeout(PATIENCE);
     }
 }
 
@@ -297,11 +305,15 @@ pub(super) async fn run(cx: &Cx, image: String, options: RunOptions) -> Result<D
                 .retryable())
             }),
     };
-    let (code, stdout, stderr, elapsed) = finished?;
-    if options.remove {
-        removed(&engine, &created.id).await?;
+    // What broke off is removed in any case.
+    if options.remove || finished.is_err() {
+        let gone = removed(&engine, &created.id).await;
+        if finished.is_ok() {
+            gone?;
+        }
     }
     guard.wanted = false;
+    let (code, stdout, stderr, elapsed) = finished?;
     if options.check && code != 0 {
         let mut said = stderr.last_lines(5);
         if said.is_empty() {
