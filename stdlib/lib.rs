@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod archive;
+pub mod causes;
 pub mod compose;
 pub mod crypto;
 pub mod docker;

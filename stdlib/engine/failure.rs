@@ -6,6 +6,7 @@ use bollard::errors::Error as Bollard;
 use ccrun_kernel::{Error, value::closest};
 
 use super::host::Host;
+use crate::causes::{cause, deepest};
 
 /// The HTTP status that the engine answered with.
 #[must_use]
@@ -87,30 +88,12 @@ pub fn not_found<'n>(sort: &str, name: &str, known: impl Iterator<Item = &'n str
     Error::new("docker.not_found", format!("there is no {sort} `{name}`")).hint(hint)
 }
 
-/// The first cause of a type.
-fn cause<'e, T: std::error::Error + 'static>(
-    error: &'e (dyn std::error::Error + 'static),
-) -> Option<&'e T> {
-    if let Some(found) = error.downcast_ref::<T>() {
-        return Some(found);
-    }
-    let carried = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-        .map(|inner| inner as &(dyn std::error::Error + 'static));
-    cause(carried.or_else(|| error.source())?)
-}
-
 fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
     let io = match error {
         Bollard::IOError { err } => Some(err.kind()),
         error => cause::<io::Error>(error).map(io::Error::kind),
     };
     let local = host.address.starts_with("unix:");
-    let mut innermost: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
     let (kind, why, hint) = match io {
         Some(io::ErrorKind::PermissionDenied) => (
             "docker.denied",
@@ -124,7 +107,7 @@ fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
         ),
         _ => (
             "docker.unreachable",
-            innermost.to_string(),
+            deepest(error),
             "is the machine up, and its Docker engine running? try `docker info` with the same address",
         ),
     };

@@ -146,7 +146,7 @@ impl Http {
         }
         builder
             .build()
-            .map_err(|error| Error::new("http.failed", super::failure::deepest(&error)))
+            .map_err(|error| Error::new("http.failed", crate::causes::deepest(&error)))
     }
 }
 
@@ -159,7 +159,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>> {
     match Certificate::from_pem_bundle(pem) {
         Ok(found) if found.is_empty() => Err(wrong("there is no certificate in it".to_owned())),
         Ok(found) => Ok(found),
-        Err(error) => Err(wrong(super::failure::deepest(&error))),
+        Err(error) => Err(wrong(crate::causes::deepest(&error))),
     }
 }
 

@@ -5,30 +5,7 @@ use std::io;
 use ccrun_kernel::{Error, value::Duration};
 
 use super::address::Address;
-
-/// The innermost cause: the layers above it only say that there was one.
-pub fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// The first cause of a type.
-fn cause<'e, T: std::error::Error + 'static>(
-    error: &'e (dyn std::error::Error + 'static),
-) -> Option<&'e T> {
-    if let Some(found) = error.downcast_ref::<T>() {
-        return Some(found);
-    }
-    // An I/O error carries another one without naming it as its source: it names that one's source.
-    let carried = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-        .map(|inner| inner as &(dyn std::error::Error + 'static));
-    cause(carried.or_else(|| error.source())?)
-}
+use crate::causes::{cause, deepest};
 
 /// A failed exchange, as an error. The URL in reqwest's own text is left out: it may be a secret.
 pub fn of(error: reqwest::Error, address: &Address, timeout: std::time::Duration) -> Error {
