@@ -44,6 +44,7 @@ pub fn namespace() -> Namespace {
         Project::name,
         Project::folder,
         Project::files,
+        Project::env_files,
         Project::config,
         Project::services,
         Project::images,

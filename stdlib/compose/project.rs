@@ -194,4 +194,25 @@ impl Project {
             .map(|file| file.display().to_string())
             .collect()
     }
+
+    /// The files that fill in the `${VARIABLES}` of the Compose files.
+    ///
+    /// # Errors
+    /// None.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// print(compose::project().env_files);
+    /// ```
+    #[primitive(pure, get)]
+    pub(super) fn env_files(&self) -> Vec<String> {
+        let fallback = self.0.folder.join(".env");
+        match self.0.env_files.as_slice() {
+            [] => vec![fallback.display().to_string()],
+            files => files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect(),
+        }
+    }
 }

@@ -41,6 +41,9 @@ pub struct RollbackOptions {
     /// How long to wait until the old release is healthy again.
     #[option(default = "5m")]
     timeout: Duration,
+    /// Wait until it is healthy.
+    #[option(default = "true")]
+    wait: bool,
 }
 
 fn name(container: &ContainerInspectResponse) -> &str {
@@ -203,7 +206,9 @@ impl Project {
             .await?;
             work.apply(cx, self, &release, &options).await?;
         }
-        healthy(cx, self, &release, options.timeout).await?;
+        if options.wait {
+            healthy(cx, self, &release, options.timeout).await?;
+        }
         let list = |names: &[String]| -> Dynamic {
             names
                 .iter()
@@ -224,7 +229,7 @@ impl Project {
             ("files".into(), list(&files)),
             (
                 "elapsed".into(),
-                Dynamic::from(Duration::from(started.elapsed())),
+                Dynamic::from(Duration::measured(started.elapsed())),
             ),
         ]))
     }

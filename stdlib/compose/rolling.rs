@@ -281,7 +281,7 @@ fn done(new: &[String], old: &[String], started: Instant) -> Map {
         ("changed".into(), (!new.is_empty()).into()),
         (
             "elapsed".into(),
-            Dynamic::from(Duration::from(started.elapsed())),
+            Dynamic::from(Duration::measured(started.elapsed())),
         ),
     ])
 }

@@ -346,7 +346,7 @@ impl Did {
             ("started".into(), list(self.started)),
             ("removed".into(), list(self.removed)),
             ("changed".into(), changed.into()),
-            ("elapsed".into(), Dynamic::from(Duration::from(elapsed))),
+            ("elapsed".into(), Dynamic::from(Duration::measured(elapsed))),
         ])
     }
 }

@@ -418,7 +418,7 @@ impl Finished {
             ("stderr".into(), text(&self.stderr).into()),
             (
                 "elapsed".into(),
-                Dynamic::from(Duration::from(self.elapsed)),
+                Dynamic::from(Duration::measured(self.elapsed)),
             ),
             ("truncated".into(), (left_out > 0).into()),
         ]))

@@ -337,7 +337,7 @@ pub(super) async fn run(cx: &Cx, image: String, options: RunOptions) -> Result<D
         ("success".into(), (code == 0).into()),
         ("stdout".into(), text(&stdout).into()),
         ("stderr".into(), text(&stderr).into()),
-        ("elapsed".into(), Dynamic::from(Duration::from(elapsed))),
+        ("elapsed".into(), Dynamic::from(Duration::measured(elapsed))),
         (
             "truncated".into(),
             (stdout.left_out() + stderr.left_out() > 0).into(),

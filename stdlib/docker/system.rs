@@ -61,7 +61,7 @@ pub(super) async fn ping(cx: &Cx) -> Result<Duration> {
     let started = std::time::Instant::now();
     let answer = engine.read().ping().await;
     answer.map_err(|error| engine.failed("ping the engine", error))?;
-    Ok(Duration::from(started.elapsed()))
+    Ok(Duration::measured(started.elapsed()))
 }
 
 /// What takes space on the engine's disk: a map with `images`, `containers`, `volumes` and `build_cache`,

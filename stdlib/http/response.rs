@@ -94,7 +94,7 @@ impl Answer {
             ("url".into(), self.url.into()),
             (
                 "elapsed".into(),
-                Dynamic::from(value::Duration::from(elapsed)),
+                Dynamic::from(value::Duration::measured(elapsed)),
             ),
             ("attempts".into(), Dynamic::from(i64::from(attempts))),
         ])

@@ -107,7 +107,7 @@ fn downloaded(path: &FilePath, size: u64, sha256: &str, started: Instant, resume
         ("sha256".into(), sha256.to_owned().into()),
         (
             "elapsed".into(),
-            Dynamic::from(value::Duration::from(started.elapsed())),
+            Dynamic::from(value::Duration::measured(started.elapsed())),
         ),
         ("resumed".into(), Dynamic::from(i64::from(resumed))),
     ])

@@ -52,7 +52,7 @@ fn accepted(address: &std::net::SocketAddr, started: Instant) -> Map {
         ("address".into(), address.to_string().into()),
         (
             "elapsed".into(),
-            Dynamic::from(Duration::from(started.elapsed())),
+            Dynamic::from(Duration::measured(started.elapsed())),
         ),
     ])
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ccrun_kernel::rhai::{Array, Dynamic, FnPtr};
 use ccrun_kernel::secret::Secret;
-use ccrun_kernel::{Caller, Cx, Error, Object, Preview, Result, primitive};
+use ccrun_kernel::{Caller, Cx, Error, MaybeSecret, Object, Preview, Result, primitive};
 use futures::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, Either, Row as _};
 
@@ -60,6 +60,28 @@ pub(super) fn connect(cx: &Cx, database: Connect) -> Result<Database> {
 impl Database {
     fn describe(&self) -> String {
         format!("Database({})", self.server)
+    }
+
+    /// The same database for another role: a `Database` that logs in as it.
+    ///
+    /// Nothing is sent before the first statement, which is when a wrong password is found out.
+    ///
+    /// # Errors
+    /// None.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let app = pg::connect().login("authenticator", secret("AUTHENTICATOR_PASSWORD"));
+    /// app.value("select current_user");
+    /// ```
+    #[primitive(pure)]
+    fn login(&self, cx: &Cx, user: String, password: MaybeSecret) -> Database {
+        let password = password.expose().to_owned();
+        cx.redactor()
+            .add(&Secret::new("database password", password.as_str()));
+        Database {
+            server: Arc::new(self.server.with_login(user, password)),
+        }
     }
 
     /// The rows of a query, as an array of maps.

@@ -13,6 +13,7 @@ mod errors;
 mod plan;
 mod pool;
 mod portable;
+mod service;
 mod session;
 mod sql;
 mod statement;
@@ -46,6 +47,7 @@ pub fn namespace() -> Namespace {
         Database::execute_returning,
         Database::script,
         Database::transaction,
+        Database::login,
         Database::name,
         Database::host,
         Database::port,

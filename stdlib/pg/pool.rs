@@ -17,6 +17,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::connect::{Password, Server};
 use super::errors;
+use super::service;
 
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(20);
@@ -138,9 +139,16 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection> {
-        let options = self.options().await?;
+        let mut options = self.options().await?.clone();
+        if self.server.is_service {
+            // Asked each time: a container that was made again has another address.
+            let (service, port) = (&self.server.host, self.server.port);
+            if let Some((host, port)) = service::address(&self.access, service, port).await? {
+                options = options.host(&host).port(port);
+            }
+        }
         let connecting = async {
-            let mut inner = PgConnection::connect_with(options).await?;
+            let mut inner = PgConnection::connect_with(&options).await?;
             let row = inner
                 .fetch_one(sqlx::raw_sql(AssertSqlSafe(self.greeting())))
                 .await?;

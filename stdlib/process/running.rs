@@ -119,7 +119,7 @@ impl Running {
                 Ok(status) => status,
                 Err(_) => {
                     self.group.end().await;
-                    let elapsed = ccrun_kernel::value::Duration::from(until - self.started);
+                    let elapsed = ccrun_kernel::value::Duration::measured(until - self.started);
                     let finished = self.collect(None).await;
                     let message = format!("`{shown}` did not end within {elapsed}");
                     return Err(finished.explain("sh.timeout", &message).retryable().hint(

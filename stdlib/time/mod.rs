@@ -90,7 +90,7 @@ fn duration(text: Duration) -> Duration {
 /// ```
 #[primitive(pure)]
 fn since(earlier: Timestamp) -> Duration {
-    Timestamp::now().since(&earlier)
+    Timestamp::now().since(&earlier).rounded()
 }
 
 /// How long it is to a time. Negative if it is over.
@@ -157,7 +157,7 @@ fn in_zone(at: Timestamp, zone: String) -> Result<Timestamp> {
 fn measure(call: &Caller, work: FnPtr) -> Result<Map> {
     let started = Instant::now();
     let value = call.invoke(&work, [])?;
-    let elapsed = Duration::from(started.elapsed());
+    let elapsed = Duration::measured(started.elapsed());
     Ok(Map::from([
         ("value".into(), value),
         ("elapsed".into(), elapsed.into_value()),

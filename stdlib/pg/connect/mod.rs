@@ -183,6 +183,16 @@ impl Server {
         parts.into_server()
     }
 
+    /// The same place, for another role.
+    #[must_use]
+    pub fn with_login(&self, user: String, password: String) -> Self {
+        Self {
+            user,
+            password: Password::Known(password),
+            ..self.clone()
+        }
+    }
+
     /// Where it is, for people: `localhost:5432`, `/run/postgresql (port 5432)`.
     #[must_use]
     pub fn place(&self) -> String {

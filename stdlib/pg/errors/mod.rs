@@ -59,7 +59,7 @@ fn of_io(error: &std::io::Error, server: &Server) -> Error {
     let place = server.place();
     let start = if server.is_service {
         format!(
-            "`service = \"{0}\"` is a host name only inside the Compose network: give `host` and a published `port` as well",
+            "is the service {0} up? `docker compose ps {0}`, `docker compose logs {0}`",
             server.host
         )
     } else {

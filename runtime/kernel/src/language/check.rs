@@ -69,7 +69,10 @@ fn check(
             "not known before the planned changes; now: {}",
             finding.evidence
         );
-    } else if finding.status != CheckStatus::Ok && finding.fix.is_none() {
+    } else if finding.status == CheckStatus::Ok {
+        // There is nothing to mend.
+        finding.fix = None;
+    } else if finding.fix.is_none() {
         finding.fix = options.fix;
     }
     match finding.status {
