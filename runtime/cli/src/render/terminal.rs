@@ -248,8 +248,15 @@ impl Terminal {
         let dry = state.dry;
         drop(state);
         if !checks.is_empty() && self.verbosity > Verbosity::Quiet {
-            let rows = checks.into_iter().map(Vec::from);
-            self.suspend(|| super::result(&table::table(&["", "check", "evidence", "fix"], rows)));
+            // The fix has a line of its own: both are sentences.
+            let rows = checks.into_iter().map(|[mark, name, evidence, fix]| {
+                let told = match fix.is_empty() {
+                    true => evidence,
+                    false => format!("{evidence}\n→ {fix}"),
+                };
+                vec![mark, name, told]
+            });
+            self.suspend(|| super::result(&table::table(&["", "check", "evidence"], rows)));
         }
         if !self.brief {
             self.remark(&recap_line(record.run.short(), status, recap, dry));

@@ -32,6 +32,22 @@ fn a_step_returns_what_its_closure_returns() {
 }
 
 #[test]
+fn a_variable_of_the_script_goes_before_params_and_target() {
+    assert_eq!(int("[1, 2].map(|target| target * 10)[1]"), 20);
+    assert_eq!(int("fn f(params) { params + 1 } f(1)"), 2);
+}
+
+#[test]
+fn what_is_in_order_needs_no_fix() {
+    let fix = |status: &str| {
+        let script = format!("check(\"x\", || #{{ status: \"{status}\", fix: \"do it\" }}).fix");
+        run(&script).expect("a finding")
+    };
+    assert!(fix("ok").is_unit());
+    assert_eq!(fix("warn").into_string().expect("a text"), "do it");
+}
+
+#[test]
 fn steps_nest_and_are_told_in_order() {
     let (_, records) = recorded("step(\"A\", || step(\"B\", || 1))");
     let told: Vec<String> = records

@@ -70,6 +70,10 @@ pub fn build(run: &Arc<Run>) -> Engine {
         let Some(run) = weak.upgrade() else {
             return Ok(None);
         };
+        // Unless the script has a variable of that name.
+        if matches!(name, "params" | "target" | "trigger") && context.scope().contains(name) {
+            return Ok(None);
+        }
         Ok(match name {
             "params" => Some(Dynamic::from(run.params().clone())),
             "target" => Some(run.target().name().to_owned().into()),
