@@ -159,7 +159,7 @@ impl Drop for ComposeProject {
 }
 
 /// Remove containers, networks and volumes with this label.
-fn remove_labelled(label: &str) {
+pub(crate) fn remove_labelled(label: &str) {
     for (list, remove) in [
         (vec!["ps", "-aq", "--filter", label], vec!["rm", "-fv"]),
         (

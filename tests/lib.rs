@@ -3,5 +3,6 @@
 pub mod docker;
 pub mod faults;
 pub mod postgres;
+pub mod stack;
 pub mod terminal;
 pub mod typed;

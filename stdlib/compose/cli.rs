@@ -22,6 +22,15 @@ use crate::process::{CommandLine, Environment, Finished, Launch, Processes, prog
 pub struct ComposeCli {
     program: Vec<String>,
     environment: Environment,
+    version: String,
+}
+
+impl ComposeCli {
+    /// Its version: `2.40.3`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
 }
 
 impl Client for ComposeCli {
@@ -36,27 +45,35 @@ impl Client for ComposeCli {
         if let Some(folder) = variable("DOCKER_CONFIG") {
             environment = environment.with("DOCKER_CONFIG", folder);
         }
+        let (program, version) = program().await?;
         Ok(Self {
-            program: program().await?,
+            program,
             environment,
+            version,
         })
     }
 }
 
-async fn program() -> Result<Vec<String>> {
-    if program_in_path("docker").is_some() {
-        let asked = tokio::process::Command::new("docker")
-            .args(["compose", "version", "--short"])
+/// The command, and the version that it says it has.
+async fn program() -> Result<(Vec<String>, String)> {
+    for words in [["docker", "compose"].as_slice(), &["docker-compose"]] {
+        if program_in_path(words[0]).is_none() {
+            continue;
+        }
+        let asked = tokio::process::Command::new(words[0])
+            .args(&words[1..])
+            .args(["version", "--short"])
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true)
             .output()
             .await;
-        if asked.is_ok_and(|output| output.status.success()) {
-            return Ok(vec!["docker".to_owned(), "compose".to_owned()]);
+        if let Ok(output) = asked
+            && output.status.success()
+        {
+            let words = words.iter().map(|&word| word.to_owned()).collect();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            return Ok((words, said.trim().trim_start_matches('v').to_owned()));
         }
-    }
-    if program_in_path("docker-compose").is_some() {
-        return Ok(vec!["docker-compose".to_owned()]);
     }
     Err(Error::new(
         "compose.missing",

@@ -45,6 +45,7 @@ pub fn namespace() -> Namespace {
         Project::folder,
         Project::files,
         Project::env_files,
+        Project::cli_version,
         Project::config,
         Project::services,
         Project::images,

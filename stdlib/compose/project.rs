@@ -7,6 +7,7 @@ use ccrun_kernel::config::Target;
 use ccrun_kernel::{Cx, Error, Object, Options, Result, primitive};
 use serde::Deserialize;
 
+use super::cli::ComposeCli;
 use super::reading;
 
 /// A Compose project.
@@ -214,5 +215,19 @@ impl Project {
                 .map(|file| file.display().to_string())
                 .collect(),
         }
+    }
+
+    /// The version of the Compose CLI that reads it.
+    ///
+    /// # Errors
+    /// `compose.missing` if there is no Compose on this machine.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// print(compose::project().cli_version());
+    /// ```
+    #[primitive(read, needs = compose(self.0.name))]
+    pub(super) async fn cli_version(&self, cx: &Cx) -> Result<String> {
+        Ok(cx.client::<ComposeCli>().await?.version().to_owned())
     }
 }

@@ -73,7 +73,11 @@ pub fn sources(config: &SecretsConfig, base: &Path) -> Result<(Sources, Vec<Stri
                     warnings.extend_from_slice(file.warnings());
                     sources.push(Arc::new(file));
                 } else if config.env_file.is_some() {
-                    return Err(not_there(&path, "env_file"));
+                    // No error: something has to be able to make it.
+                    warnings.push(format!(
+                        "{} is not there: `ccrun secrets` makes it from the stack's template",
+                        path.display()
+                    ));
                 }
             }
             "age" => {
