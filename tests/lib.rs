@@ -1,7 +1,9 @@
 //! Integration tests of ccrun, and what they share.
 
 pub mod docker;
+pub mod engine_proxy;
 pub mod faults;
+pub mod load;
 pub mod postgres;
 pub mod stack;
 pub mod terminal;

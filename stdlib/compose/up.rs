@@ -13,6 +13,7 @@ use super::containers::{self, Container};
 use super::drift::{self, Action, Difference};
 use super::gate::{self, GateOptions};
 use super::project::Project;
+use super::release::Releases;
 
 /// How a project is brought up.
 #[derive(Clone, Options)]
@@ -197,6 +198,26 @@ impl Project {
         };
         match gate::wait(cx, &self.0, model, &gate).await {
             Err(seen) if seen.kind() == "compose.unhealthy" => seen,
+            // It was still at work: at what is all that can be told.
+            _ if error.kind() == "sh.timeout" => {
+                let left = drift::find(cx, &self.0, model).await.unwrap_or_default();
+                let left: Vec<String> = left
+                    .iter()
+                    .map(|difference| {
+                        format!("{} ({})", difference.service, difference.action.word())
+                    })
+                    .collect();
+                Error::new(
+                    "compose.unhealthy",
+                    format!(
+                        "{} is not up after {}: still to do: {}",
+                        self.0.name,
+                        options.timeout,
+                        if left.is_empty() { "nothing, it was about to be done".to_owned() } else { left.join(", ") }
+                    ),
+                )
+                .hint("give it a longer `timeout`; a container that takes long to stop counts too (`stop_grace_period`)")
+            }
             _ => error,
         }
     }
@@ -244,7 +265,25 @@ async fn up_preview(this: &Project, cx: &Cx, options: &UpOptions) -> Result<Prev
         summary.push_str(&format!(": {}", counts.join(", ")));
     }
     let text = cx.redactor().redact(&lines.join("\n")).into_owned();
-    Ok(Preview::new(summary).diff(text))
+    Ok(Preview::new(summary).diff(text).undo(undo(this, cx).await?))
+}
+
+/// How one goes back: to a recorded release, or by taking down what did not run before.
+async fn undo(this: &Project, cx: &Cx) -> Result<String> {
+    let releases = cx.client::<Releases>().await?;
+    let name = this.0.name.clone();
+    let good = cx
+        .blocking(move || {
+            Ok(releases
+                .list(&name)?
+                .into_iter()
+                .find(|release| release.good))
+        })
+        .await?;
+    Ok(match good {
+        Some(release) => format!("`rollback(\"{}\")`, the last good release", release.id),
+        None => "`down()`: no release is recorded; data in volumes stays".to_owned(),
+    })
 }
 
 /// Compose starts every container that has ended, one-shot services too: where there are some that are

@@ -306,7 +306,13 @@ impl Database {
         self.server.user.clone()
     }
 
-    async fn ask(&self, cx: &Cx, sql: String, params: Option<Array>, want: Want) -> Result<Answer> {
+    pub(super) async fn ask(
+        &self,
+        cx: &Cx,
+        sql: String,
+        params: Option<Array>,
+        want: Want,
+    ) -> Result<Answer> {
         let facts = Facts::of(&sql);
         must_ask(&facts)?;
         let guarded = cx.dry_run() || !facts.plain;

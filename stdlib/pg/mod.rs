@@ -13,6 +13,7 @@ mod errors;
 mod plan;
 mod pool;
 mod portable;
+mod rls;
 mod service;
 mod session;
 mod sql;
@@ -48,6 +49,8 @@ pub fn namespace() -> Namespace {
         Database::script,
         Database::transaction,
         Database::login,
+        Database::as_user,
+        Database::rls_audit,
         Database::name,
         Database::host,
         Database::port,

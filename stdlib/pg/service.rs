@@ -26,7 +26,9 @@ pub async fn address(access: &Access, service: &str, port: u16) -> Result<Option
         labels.push(format!("com.docker.compose.project={project}"));
     }
     let filters = [("label".to_owned(), labels)].into_iter().collect();
-    let list = ListContainersOptionsBuilder::new().filters(&filters).build();
+    let list = ListContainersOptionsBuilder::new()
+        .filters(&filters)
+        .build();
     let found = engine
         .read()
         .list_containers(Some(list))
@@ -75,7 +77,9 @@ fn at(
             let host = if anywhere { "127.0.0.1".to_owned() } else { ip };
             return Ok((host, public));
         }
-        if let Some(host) = url::Url::parse(engine).ok().and_then(|url| url.host_str().map(str::to_owned))
+        if let Some(host) = url::Url::parse(engine)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
             && anywhere
         {
             return Ok((host, public));
@@ -122,9 +126,7 @@ fn label<'c>(container: &'c ContainerSummary, name: &str) -> &'c str {
 
 fn name(container: &ContainerSummary) -> String {
     let first = container.names.as_ref().and_then(|names| names.first());
-    first.map_or_else(String::new, |name| {
-        name.trim_start_matches('/').to_owned()
-    })
+    first.map_or_else(String::new, |name| name.trim_start_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -163,7 +165,10 @@ mod tests {
         let own = container(None, "172.18.0.2");
         assert_eq!(find(&own, local).unwrap(), ("172.18.0.2".to_owned(), 5432));
         let public = container(Some(("0.0.0.0", 6000)), "172.18.0.2");
-        assert_eq!(find(&public, local).unwrap(), ("127.0.0.1".to_owned(), 6000));
+        assert_eq!(
+            find(&public, local).unwrap(),
+            ("127.0.0.1".to_owned(), 6000)
+        );
         let elsewhere = find(&public, "ssh://ops@db.example.org").unwrap();
         assert_eq!(elsewhere, ("db.example.org".to_owned(), 6000));
         let error = find(&own, "ssh://ops@db.example.org").err().unwrap();

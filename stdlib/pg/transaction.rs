@@ -123,7 +123,7 @@ impl Database {
         }
     }
 
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         cx: &Cx,
         begin: &str,
@@ -163,8 +163,18 @@ impl Database {
 }
 
 impl TransactionOptions {
+    /// As the server does it by itself.
+    pub(super) fn usual() -> Self {
+        Self {
+            isolation: None,
+            read_only: false,
+            deferrable: false,
+            retry: 0,
+        }
+    }
+
     /// The statement that begins it.
-    fn begin(&self, dry_run: bool) -> Result<String> {
+    pub(super) fn begin(&self, dry_run: bool) -> Result<String> {
         let mut text = "BEGIN".to_owned();
         if let Some(isolation) = &self.isolation {
             let isolation = isolation.replace('_', " ").to_uppercase();
@@ -383,8 +393,30 @@ impl Transaction {
         }
     }
 
+    /// Run our own SQL in it, which may have to say something.
+    pub(super) async fn own(&self, sql: &str) -> Result<()> {
+        let mut state = self.state.lock().await;
+        state.raw(sql, &self.server).await
+    }
+
+    /// Ask for one value with our own SQL.
+    pub(super) async fn own_value(&self, sql: &str, parameters: &[Dynamic]) -> Result<Dynamic> {
+        let mut state = self.state.lock().await;
+        state.usable()?;
+        let lease = state
+            .lease
+            .as_mut()
+            .ok_or_else(|| Error::new("pg.transaction_ended", "the transaction has ended"))?;
+        let answer = session::run(lease, &sql.into(), parameters, Want::Value).await;
+        only(
+            answer
+                .map_err(|failure| failure.explain(&self.server))?
+                .rows,
+        )
+    }
+
     /// Commit or roll back. Afterwards the handle is dead, wherever a script has kept it.
-    async fn finish(&self, commit: bool) -> Result<()> {
+    pub(super) async fn finish(&self, commit: bool) -> Result<()> {
         let mut state = self.state.lock().await;
         let result = if !commit || state.dry_run {
             state.raw("ROLLBACK", &self.server).await

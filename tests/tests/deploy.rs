@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use ccrun_tests::docker::docker;
+use ccrun_tests::engine_proxy::EngineProxy;
+use ccrun_tests::faults::SmallDisk;
 use ccrun_tests::stack::Stack;
 
 /// What makes PostgREST another one.
@@ -14,9 +16,20 @@ fn level(word: &str) -> String {
 /// The services with what matters of their containers: image, health, and the variable that tests change.
 fn shape(stack: &Stack) -> Vec<String> {
     let seen = stack.inspect(
-        "{{index .Config.Labels \"com.docker.compose.service\"}} {{.Config.Image}} {{.State.Status}} {{.State.Health.Status}} {{range .Config.Env}}{{if or (eq (slice . 0 4) \"PGRS\") (eq (slice . 0 4) \"TEST\")}}{{.}} {{end}}{{end}}",
+        "{{index .Config.Labels \"com.docker.compose.service\"}} {{.Config.Image}} {{.State.Status}} {{.State.Health.Status}} {{json .Config.Env}}",
     );
-    let mut lines: Vec<String> = seen.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = seen
+        .lines()
+        .map(|line| {
+            let (head, json) = line.split_once('[').expect("an array of variables");
+            let variables: Vec<String> =
+                serde_json::from_str(&format!("[{json}")).expect("variables");
+            let kept = variables
+                .into_iter()
+                .filter(|text| text.starts_with("PGRST_LOG") || text.starts_with("TEST"));
+            kept.fold(head.trim().to_owned(), |all, text| format!("{all} {text}"))
+        })
+        .collect();
     lines.sort();
     lines
 }
@@ -102,7 +115,7 @@ fn whatever_goes_wrong_what_ran_before_runs_again() {
         level("info")
     ));
     stack
-        .deploy("-p timeout=20s")
+        .deploy("-p timeout=40s")
         .exits(1)
         .says("seaweedfs")
         .says("back at the release");
@@ -156,6 +169,67 @@ fn whatever_goes_wrong_what_ran_before_runs_again() {
     );
     let (_, body) = stack.ask("GET", "/", "", "");
     assert!(body.contains("second"), "{body}");
+}
+
+#[test]
+fn a_full_disk_and_an_engine_that_goes_away_leave_the_old_release() {
+    let stack = Stack::new("gone");
+    stack.extra(&level("warn"));
+    stack.deploy("").exits(0);
+    let good = shape(&stack);
+
+    // No room for the dump: nothing was touched.
+    let disk = SmallDisk::at(&stack.story.path("small"), 64);
+    disk.fill();
+    let before = stack.containers();
+    stack.extra(&level("info"));
+    stack
+        .deploy("-p backups=small")
+        .exits(1)
+        .says("disk_full")
+        .says("Back up the database");
+    assert_eq!(stack.containers(), before);
+
+    // The engine goes away at some moment of the deployment, and comes back: what runs is one of the two
+    // releases or a mixture that serves, and the same line completes.
+    let proxy = EngineProxy::start(&stack.story.path("engine.sock"));
+    for connections in [10, 25, 45, 70] {
+        proxy.go_away_after(connections);
+        let mut command = stack.story.command(&stack.deploy_line(""));
+        let seen = command
+            .env("DOCKER_HOST", proxy.address())
+            .output()
+            .expect("ccrun starts");
+        let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+        assert_eq!(seen.status.code(), Some(1), "after {connections}: {said}");
+        assert!(
+            proxy.is_away(),
+            "{connections} connections were not reached: {said}"
+        );
+        assert!(
+            said.contains("engine.sock") || said.contains("Docker"),
+            "after {connections}: {said}"
+        );
+        serves(&stack);
+        proxy.come_back();
+    }
+    let mut command = stack.story.command(&stack.deploy_line(""));
+    let seen = command
+        .env("DOCKER_HOST", proxy.address())
+        .output()
+        .expect("ccrun starts");
+    assert!(
+        seen.status.success(),
+        "{}",
+        String::from_utf8_lossy(&seen.stderr)
+    );
+    let now = shape(&stack);
+    assert_eq!(now.len(), good.len());
+    assert!(
+        now.iter()
+            .any(|line| line.ends_with("PGRST_LOG_LEVEL=info")),
+        "{now:?}"
+    );
 }
 
 #[test]
@@ -238,7 +312,7 @@ fn killed_at_any_moment_it_goes_on_when_it_is_run_again() {
                 "moment {moment}: {now:?}"
             );
             assert!(
-                now.iter().all(|line| line.contains(" running healthy ")),
+                now.iter().all(|line| line.contains(" running healthy")),
                 "{now:?}"
             );
         }

@@ -66,6 +66,63 @@ fn from_nothing_to_healthy_and_the_second_time_nothing_is_touched() {
     );
 }
 
+/// What a run did, or would do: the step and the primitive of each change.
+fn changes(stack: &Stack, more: &str) -> Vec<String> {
+    let output = stack
+        .story
+        .command(&stack.deploy_line(&format!("--output json {more}")))
+        .output()
+        .expect("ccrun starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() || output.status.code() == Some(100),
+        "{text}"
+    );
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let changed = match text("event").as_str() {
+            "planned" => event["preview"]["unchanged"] != true,
+            "effect_finished" => text("effect") == "change" && text("outcome") == "done",
+            _ => false,
+        };
+        if changed {
+            found.push(format!("{}: {}", text("step"), text("primitive")));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_what_the_run_then_does() {
+    let stack = Stack::new("dry");
+    stack.deploy("").exits(0);
+    stack.extra("services:\n  postgrest:\n    environment: { PGRST_LOG_LEVEL: info }\n  redis:\n    environment: { TRIED: \"1\" }\n");
+    stack.story.write(
+        "stack/frontend/index.html",
+        "<!doctype html><html><body>second</body></html>\n",
+    );
+    stack.story.write(
+        "stack/migrations/005_notes.sql",
+        "CREATE TABLE public.notes (id int);\nALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;\n",
+    );
+    // What health checks write into the state goes on meanwhile.
+    let seen = || {
+        stack.inspect("{{.Id}} {{.State.Status}} {{.State.StartedAt}} {{.RestartCount}} {{json .Config}} {{json .HostConfig}} {{json .Mounts}} {{json .NetworkSettings.Networks}}")
+    };
+    let tables =
+        "SELECT string_agg(oid::text || relname || xmin::text, ' ' ORDER BY oid) FROM pg_class";
+    let (before, database) = (seen(), stack.sql(tables));
+    let planned = changes(&stack, "--dry-run");
+    assert_eq!(seen(), before);
+    assert_eq!(stack.sql(tables), database);
+    assert!(planned.len() > 5, "{planned:?}");
+    let done = changes(&stack, "");
+    assert_eq!(planned, done);
+    assert_ne!(seen(), before);
+}
+
 #[test]
 fn each_service_finds_its_own_configuration_right() {
     let stack = root().join("runbooks/stack");

@@ -72,8 +72,7 @@ fn what_is_not_as_configured_is_said() {
     let (_, warnings) = sources(&config(r#"age = { file = "x.age" }"#), base).expect("sources");
     assert!(warnings[0].contains("x.age is not there"), "{warnings:?}");
     // Not there yet: whoever makes it must be able to run.
-    let (_, warnings) =
-        sources(&config(r#"env_file = ".env.production""#), base).expect("sources");
+    let (_, warnings) = sources(&config(r#"env_file = ".env.production""#), base).expect("sources");
     assert!(
         warnings[0].contains(".env.production is not there"),
         "{warnings:?}"

@@ -1,0 +1,98 @@
+-- All that the rules look at, as one JSON value: one statement, one snapshot.
+-- $1 exposed schemas, $2 roles of the API, $3 what the names of columns that sound like secrets look like.
+WITH api AS (
+    SELECT oid, rolname FROM pg_roles WHERE rolname = ANY ($2)
+),
+schemas AS (
+    SELECT n.oid, n.nspname FROM pg_namespace n WHERE n.nspname = ANY ($1)
+),
+relations AS (
+    SELECT c.oid, s.nspname, c.relname, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relispartition,
+           c.relreplident, c.reloptions, c.reltuples, c.relacl
+    FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      -- What belongs to an extension is its author's business.
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+)
+SELECT json_build_object(
+    'roles', (SELECT coalesce(json_agg(json_build_object(
+            'oid', r.oid::int8, 'name', r.rolname, 'super', r.rolsuper, 'bypass', r.rolbypassrls,
+            'member_of', (SELECT coalesce(json_agg(m.roleid::int8), '[]') FROM pg_auth_members m WHERE m.member = r.oid))), '[]')
+        FROM pg_roles r WHERE r.rolname !~ '^pg_'),
+    'relations', (SELECT coalesce(json_agg(json_build_object(
+            'oid', r.oid::int8, 'schema', r.nspname, 'name', r.relname,
+            'shown', format('%I.%I', r.nspname, r.relname),
+            'kind', r.relkind, 'owner', r.relowner::int8,
+            'rls', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'partition', r.relispartition, 'identity', r.relreplident,
+            'invoker', coalesce(r.reloptions::text[] && ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'], false),
+            'grants', (SELECT coalesce(json_object_agg(a.rolname, p.list), '{}') FROM api a, LATERAL (
+                SELECT array_to_string(ARRAY(
+                    SELECT k FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) k
+                    WHERE has_table_privilege(a.oid, r.oid, k)
+                       OR (k IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND r.relkind <> 'm' AND has_any_column_privilege(a.oid, r.oid, k))), ',') AS list) p
+                WHERE p.list <> '' AND has_schema_privilege(a.oid, (SELECT oid FROM schemas s WHERE s.nspname = r.nspname), 'USAGE')))
+            ) ORDER BY r.nspname, r.relname), '[]') FROM relations r),
+    'columns', (SELECT coalesce(json_agg(json_build_object(
+            'relation', t.attrelid::int8, 'number', t.attnum, 'name', t.attname, 'type', format_type(t.atttypid, NULL),
+            'readable', (SELECT coalesce(json_agg(a.rolname), '[]') FROM api a WHERE has_column_privilege(a.oid, t.attrelid, t.attnum, 'SELECT')))), '[]')
+        FROM pg_attribute t JOIN relations r ON r.oid = t.attrelid
+        WHERE t.attnum > 0 AND NOT t.attisdropped
+          AND (t.attname ~* $3 OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = t.attrelid AND k.contype IN ('p', 'u', 'f') AND t.attnum = ANY (k.conkey))
+               OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.attrelid AND t.attnum = ANY (i.indkey::int2[]))
+               OR EXISTS (SELECT FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+                          WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = t.attrelid AND d.refobjsubid = t.attnum))),
+    'policies', (SELECT coalesce(json_agg(json_build_object(
+            'relation', p.polrelid::int8, 'name', p.polname, 'command', p.polcmd, 'permissive', p.polpermissive,
+            'roles', (SELECT coalesce(json_agg(CASE WHEN o = 0 THEN 'public' ELSE pg_get_userbyid(o) END), '[]') FROM unnest(p.polroles) o),
+            'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),
+            'columns', (SELECT coalesce(json_agg(DISTINCT d.refobjsubid), '[]') FROM pg_depend d
+                        WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_class'::regclass
+                          AND d.refobjid = p.polrelid AND d.refobjsubid > 0))
+            ORDER BY p.polrelid, p.polname), '[]')
+        FROM pg_policy p JOIN relations r ON r.oid = p.polrelid),
+    -- Primary keys, unique constraints and unique indexes; and, for the columns of policies, what any index begins with.
+    'indexes', (SELECT coalesce(json_agg(json_build_object(
+            'relation', i.indrelid::int8, 'name', x.relname, 'unique', i.indisunique, 'primary', i.indisprimary,
+            'columns', (SELECT coalesce(json_agg(k), '[]') FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(k, n) WHERE n <= i.indnkeyatts),
+            'expression', pg_get_expr(i.indexprs, i.indrelid))), '[]')
+        FROM pg_index i JOIN relations r ON r.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid),
+    'foreign_keys', (SELECT coalesce(json_agg(json_build_object(
+            'name', k.conname, 'relation', k.conrelid::int8, 'columns', to_json(k.conkey), 'target', k.confrelid::int8,
+            'target_shown', k.confrelid::regclass::text, 'target_columns', to_json(k.confkey))), '[]')
+        FROM pg_constraint k JOIN relations r ON r.oid = k.conrelid WHERE k.contype = 'f' AND k.conparentid = 0),
+    'functions', (SELECT coalesce(json_agg(json_build_object(
+            'oid', f.oid::int8, 'shown', format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
+            'exposed', n.nspname = ANY ($1), 'definer', f.prosecdef, 'owner', f.proowner::int8,
+            'fixed_path', EXISTS (SELECT FROM unnest(f.proconfig) c WHERE c LIKE 'search_path=%'),
+            'trigger', f.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype),
+            'writes', f.prosrc ~* '\m(insert\s+into|update|delete\s+from|truncate|merge\s+into)\M',
+            'asks_who', f.prosrc ~* '(auth\.(uid|jwt|role)\s*\(|request\.jwt|current_setting\s*\()',
+            'callable_by', (SELECT coalesce(json_agg(a.rolname), '[]') FROM api a
+                            WHERE has_function_privilege(a.oid, f.oid, 'EXECUTE') AND has_schema_privilege(a.oid, n.oid, 'USAGE')))
+            ORDER BY n.nspname, f.proname), '[]')
+        FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+        WHERE f.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')),
+    'triggers', (SELECT coalesce(json_agg(json_build_object('relation', t.tgrelid::int8, 'name', t.tgname, 'function', t.tgfoid::int8)), '[]')
+        FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal AND t.tgparentid = 0),
+    -- What each view reads, through the views below it.
+    'reads', (WITH RECURSIVE uses(view, relation) AS (
+            SELECT DISTINCT w.ev_class, d.refobjid FROM pg_rewrite w
+                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
+                JOIN relations r ON r.oid = w.ev_class AND r.relkind IN ('v', 'm')
+            UNION
+            SELECT u.view, d.refobjid FROM uses u JOIN pg_rewrite w ON w.ev_class = u.relation
+                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class)
+        SELECT coalesce(json_agg(json_build_object('view', u.view::int8, 'relation', u.relation::int8, 'shown', format('%I.%I', n.nspname, c.relname), 'rls', c.relrowsecurity)), '[]')
+        FROM uses u JOIN pg_class c ON c.oid = u.relation JOIN pg_namespace n ON n.oid = c.relnamespace),
+    'publications', (SELECT coalesce(json_agg(json_build_object('name', p.pubname, 'relation', l.relid::int8)), '[]')
+        FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) l JOIN relations r ON r.oid = l.relid),
+    'default_privileges', (SELECT coalesce(json_agg(DISTINCT jsonb_build_object(
+            'by', pg_get_userbyid(d.defaclrole), 'schema', coalesce(n.nspname, '*'), 'kind', d.defaclobjtype,
+            'to', CASE WHEN e.grantee = 0 THEN 'public' ELSE pg_get_userbyid(e.grantee) END)), '[]')
+        FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace, LATERAL aclexplode(d.defaclacl) e
+        WHERE d.defaclobjtype = 'r' AND (n.nspname = ANY ($1) OR n.oid IS NULL)
+          AND (e.grantee = 0 OR e.grantee IN (SELECT oid FROM api))),
+    'extensions', (SELECT coalesce(json_agg(json_build_object('name', e.extname, 'schema', n.nspname)), '[]')
+        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace JOIN schemas s ON s.oid = n.oid)
+)::text

@@ -1,0 +1,171 @@
+//! `db.rls_audit()`: what the catalog says about row-level security, and what is wrong with it.
+
+mod catalog;
+mod exposure;
+mod finding;
+mod keys;
+mod policies;
+mod roles;
+mod tables;
+
+use ccrun_kernel::rhai::{Array, Dynamic};
+use ccrun_kernel::{Cx, Error, Options, Result, primitive};
+
+use self::catalog::{Catalog, Lookup, Role};
+use self::finding::{Finding, Severity};
+use crate::pg::database::Database;
+use crate::pg::session::Want;
+
+/// What is audited.
+#[derive(Clone, Options)]
+pub struct AuditOptions {
+    /// The schemas that the API exposes (`PGRST_DB_SCHEMAS`); `public` if left out, and `storage` where there is one.
+    schemas: Option<Vec<String>>,
+    /// The roles that requests run as; `anon` and `authenticated` if left out.
+    api_roles: Option<Vec<String>>,
+    /// The role that the API logs in as.
+    #[option(default = "authenticator")]
+    login: String,
+    /// Roles that are meant to pass by row-level security; `service_role` if left out.
+    trusted: Option<Vec<String>>,
+    /// The least severity: `info`, `warn`, `error`.
+    #[option(default = "info")]
+    severity: String,
+}
+
+/// Whom the rules think of.
+pub struct Audience<'a> {
+    /// The roles that requests run as.
+    pub api: Vec<&'a str>,
+    /// The role that the API logs in as.
+    pub login: &'a str,
+    /// Those that may pass by.
+    pub trusted: Vec<&'a str>,
+}
+
+impl Audience<'_> {
+    /// How the API comes to be `role`, if it can: it is it, or is a member of it.
+    fn way_to(&self, lookup: &Lookup<'_>, role: &Role) -> Option<String> {
+        let everyone = self.api.iter().copied().chain([self.login]);
+        for name in everyone {
+            if role.name == name {
+                return Some(format!("the API logs in as {name}"));
+            }
+            let Some(from) = lookup.role_named(name) else {
+                continue;
+            };
+            let path = lookup
+                .paths(from)
+                .into_iter()
+                .find(|path| path.last().is_some_and(|last| last.oid == role.oid));
+            if let Some(path) = path {
+                let way: Vec<&str> = path.iter().map(|role| role.name.as_str()).collect();
+                return Some(format!("the API can become it ({})", way.join(" → ")));
+            }
+        }
+        None
+    }
+}
+
+impl Database {
+    /// What is wrong with the row-level security of a database, by its catalog: findings as maps with `rule`, `severity`
+    /// (`"error"`, `"warn"`, `"info"`), `title`, `object`, `evidence`, `why`, `fix` (SQL) and `docs`, the worst first.
+    ///
+    /// One statement reads all of it, so the findings belong together; ten thousand tables take some seconds. That
+    /// nothing is found does not prove isolation: `db.rls_probe` tries it.
+    ///
+    /// # Errors
+    /// `pg.no_api_roles` if none of the API's roles exists; those of `query`.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// for finding in pg::connect().rls_audit(#{ severity: "warn" }) {
+    ///     print(`${finding.severity} ${finding.object}: ${finding.title}`);
+    /// }
+    /// ```
+    #[primitive(read, needs = pg(self.server.resource))]
+    pub(in crate::pg) async fn rls_audit(&self, cx: &Cx, options: AuditOptions) -> Result<Array> {
+        let least = Severity::of(&options.severity).ok_or_else(|| {
+            Error::new(
+                "pg.bad_option",
+                format!("`{}` is no severity", options.severity),
+            )
+            .hint("it is `info`, `warn` or `error`")
+        })?;
+        let or = |given: &Option<Vec<String>>, usual: &[&str]| -> Vec<String> {
+            let usual = || usual.iter().map(|&text| text.to_owned()).collect();
+            given.clone().unwrap_or_else(usual)
+        };
+        let schemas = or(&options.schemas, &["public", "storage"]);
+        let api = or(&options.api_roles, &["anon", "authenticated"]);
+        let trusted = or(&options.trusted, &["service_role"]);
+        let texts = |list: &[String]| -> Dynamic {
+            list.iter()
+                .map(|text| Dynamic::from(text.clone()))
+                .collect::<Array>()
+                .into()
+        };
+        let parameters = vec![
+            texts(&schemas),
+            texts(&api),
+            exposure::SENSITIVE_NAMES.into(),
+        ];
+        let answer = self
+            .ask(cx, catalog::SQL.to_owned(), Some(parameters), Want::Value)
+            .await?;
+        let text = answer
+            .rows
+            .into_iter()
+            .next()
+            .and_then(|value| value.into_string().ok())
+            .unwrap_or_default();
+        let api_roles = api.clone();
+        cx.blocking(move || {
+            let catalog: Catalog = serde_json::from_str(&text).map_err(|error| {
+                Error::new(
+                    "pg.protocol",
+                    format!("the catalog reads otherwise than expected: {error}"),
+                )
+            })?;
+            let audience = Audience {
+                api: api_roles.iter().map(String::as_str).collect(),
+                login: &options.login,
+                trusted: trusted.iter().map(String::as_str).collect(),
+            };
+            if !catalog
+                .roles
+                .iter()
+                .any(|role| audience.api.contains(&role.name.as_str()))
+            {
+                return Err(Error::new(
+                    "pg.no_api_roles",
+                    format!("there is no role {}", audience.api.join(" or ")),
+                )
+                .hint("is this the right database? Else name the roles that requests run as: `api_roles`"));
+            }
+            let mut findings = judge(&catalog, &audience);
+            findings.retain(|finding| finding.rule.severity >= least);
+            Ok(findings
+                .into_iter()
+                .map(|finding| Dynamic::from(finding.into_map()))
+                .collect())
+        })
+        .await
+    }
+}
+
+fn judge(catalog: &Catalog, audience: &Audience<'_>) -> Vec<Finding> {
+    let lookup = Lookup::new(catalog);
+    let mut findings = tables::look(catalog, &lookup, audience);
+    findings.extend(policies::look(catalog, &lookup));
+    findings.extend(exposure::look(catalog, &lookup, audience));
+    findings.extend(keys::look(catalog, &lookup));
+    findings.extend(roles::look(catalog, &lookup, audience));
+    findings.sort_by(|a, b| {
+        let order = |finding: &Finding| (std::cmp::Reverse(finding.rule.severity), finding.rule.id);
+        order(a)
+            .cmp(&order(b))
+            .then_with(|| a.object.cmp(&b.object))
+    });
+    findings
+}
