@@ -27,6 +27,15 @@ pub fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// What a container has written, on both of its streams.
+#[must_use]
+pub fn logs(container: &str) -> String {
+    let output = run(&["logs", container]);
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    text
+}
+
 fn run(arguments: &[&str]) -> Output {
     Command::new("docker")
         .args(arguments)

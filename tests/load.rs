@@ -20,6 +20,8 @@ pub struct Outcome {
     pub good: u64,
     /// The others: what was asked, and what came back.
     pub failed: Vec<String>,
+    /// How long the slowest took that was answered.
+    pub slowest: Duration,
 }
 
 /// How long a request may take.
@@ -40,8 +42,12 @@ impl Load {
                 std::thread::spawn(move || {
                     let mut outcome = Outcome::default();
                     while !stop.load(Ordering::Relaxed) {
+                        let begun = std::time::Instant::now();
                         match ask(port, &path) {
-                            Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => outcome.good += 1,
+                            Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => {
+                                outcome.good += 1;
+                                outcome.slowest = outcome.slowest.max(begun.elapsed());
+                            }
                             Ok(answer) => {
                                 let line = answer.lines().next().unwrap_or("an empty answer");
                                 outcome.failed.push(format!("{path}: {line}"));
@@ -70,6 +76,7 @@ impl Load {
             let one = worker.join().expect("a worker ends");
             all.good += one.good;
             all.failed.extend(one.failed);
+            all.slowest = all.slowest.max(one.slowest);
         }
         all
     }

@@ -23,8 +23,8 @@ pub struct RollingOptions {
     /// How long the new containers may take to get healthy.
     #[option(default = "5m")]
     timeout: Duration,
-    /// How long old and new run side by side after that, for the proxy to notice the new ones. Caddy's
-    /// `dynamic` upstreams look once a second.
+    /// How long old and new run side by side after that, for the proxy to notice the new ones; and how long it has
+    /// afterwards to forget the old. Caddy's `dynamic` upstreams look once a second.
     #[option(default = "3s")]
     settle: Duration,
     /// How long an old container has to finish its requests before it is killed.
@@ -118,6 +118,10 @@ impl Project {
                 options.grace,
             )
             .await?;
+        // A proxy that still tries an address of the old finds nobody there, and must be left in peace until it
+        // has gone on to the new: a reload at this moment would fail what it is about to try again.
+        progress.message(format!("{service}: the proxy forgets the old ones"));
+        tokio::time::sleep(options.settle.to_std()).await;
         let fresh: Vec<String> = of_service(cx, &self.0, &service)
             .await?
             .into_iter()

@@ -178,8 +178,8 @@ fn a_life_of_a_stack() {
     // Down, with the data kept; and the data only with a backup and its name.
     stack
         .types("ccrun down -p volumes=true")
-        .exits(1)
-        .says("nothing was changed");
+        .exits(3)
+        .says("nobody is here to answer");
     stack
         .types("ccrun down -p volumes=true -p name=another")
         .exits(1)

@@ -1,5 +1,6 @@
 //! A new release under load: nobody's request fails.
 
+use ccrun_tests::docker::logs;
 use ccrun_tests::load::Load;
 use ccrun_tests::stack::Stack;
 
@@ -33,13 +34,20 @@ fn a_new_api_and_a_new_frontend_under_load_fail_no_request() {
     }
     let outcome = load.stop();
     assert!(outcome.good > 500, "{} requests", outcome.good);
-    assert!(
-        outcome.failed.is_empty(),
-        "{} of {} requests failed: {:?}",
-        outcome.failed.len(),
-        outcome.good,
-        &outcome.failed[..outcome.failed.len().min(10)]
-    );
+    if !outcome.failed.is_empty() {
+        let log = logs(&format!("{}-caddy-1", stack.name));
+        let errors: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("\"error\""))
+            .collect();
+        panic!(
+            "{} of {} requests failed: {:?}\nCaddy says:\n{}",
+            outcome.failed.len(),
+            outcome.good,
+            &outcome.failed[..outcome.failed.len().min(10)],
+            errors.join("\n")
+        );
+    }
     let (_, page) = stack.ask("GET", "/", "", "");
     assert!(page.contains("warn"), "{page}");
 }

@@ -30,7 +30,7 @@ SELECT json_build_object(
                     SELECT k FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) k
                     WHERE has_table_privilege(a.oid, r.oid, k)
                        OR (k IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND r.relkind <> 'm' AND has_any_column_privilege(a.oid, r.oid, k))), ',') AS list) p
-                WHERE p.list <> '' AND has_schema_privilege(a.oid, (SELECT oid FROM schemas s WHERE s.nspname = r.nspname), 'USAGE')))
+                WHERE p.list <> '' AND has_schema_privilege(a.oid, (SELECT oid FROM schemas s WHERE s.nspname = r.nspname), 'USAGE'))
             ) ORDER BY r.nspname, r.relname), '[]') FROM relations r),
     'columns', (SELECT coalesce(json_agg(json_build_object(
             'relation', t.attrelid::int8, 'number', t.attnum, 'name', t.attname, 'type', format_type(t.atttypid, NULL),

@@ -1,0 +1,306 @@
+//! The tables that are probed, and how a row of theirs is made.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+
+/// The statement that reads all of it.
+pub const SQL: &str = include_str!("model.sql");
+
+/// What is underneath a type.
+#[derive(Debug, Deserialize, Clone)]
+pub struct Base {
+    /// Its name.
+    pub name: String,
+    /// `b` base, `e` enum, `c` composite, `r` range, `m` multirange.
+    pub kind: char,
+    /// `pg_type.typcategory`.
+    pub category: char,
+    /// The first label of an enum.
+    pub label: Option<String>,
+}
+
+/// A column.
+#[derive(Debug, Deserialize, Clone)]
+pub struct Column {
+    /// Its number.
+    pub number: i16,
+    /// Its name.
+    pub name: String,
+    /// Its name as SQL has it.
+    pub quoted: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// What that is underneath.
+    pub base: Base,
+    /// Whether a row must give it.
+    pub required: bool,
+    /// Whether no row may give it.
+    pub generated: bool,
+    /// The most characters.
+    pub limit: Option<i32>,
+}
+
+/// A foreign key.
+#[derive(Debug, Deserialize, Clone)]
+pub struct Foreign {
+    /// Its columns.
+    pub columns: Vec<i16>,
+    /// The table referred to.
+    pub target: i64,
+    /// Its columns.
+    pub target_columns: Vec<i16>,
+}
+
+/// A policy.
+#[derive(Debug, Deserialize, Clone)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// As SQL has it.
+    pub quoted: String,
+    /// `r`, `a`, `w`, `d`, `*`.
+    pub command: char,
+    /// Whether it lets in.
+    pub permissive: bool,
+    /// Which rows are seen.
+    pub using: Option<String>,
+    /// Which rows may be written.
+    pub check: Option<String>,
+    /// Whom it is for.
+    pub roles: Vec<String>,
+    /// The columns it looks at.
+    pub columns: Vec<i16>,
+}
+
+impl Policy {
+    /// Whether it gives `role` something for a command.
+    pub fn gives(&self, role: &str, command: char) -> bool {
+        self.permissive
+            && (self.command == '*' || self.command == command)
+            && self.roles.iter().any(|to| to == role || to == "public")
+    }
+}
+
+/// A table.
+#[derive(Debug, Deserialize, Clone)]
+pub struct Table {
+    /// Its number.
+    pub oid: i64,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `schema.name` as SQL has it.
+    pub shown: String,
+    /// Whether its schema is exposed.
+    pub exposed: bool,
+    /// Whether row-level security is on.
+    pub rls: bool,
+    /// Whether it is a partition.
+    pub partition: bool,
+    /// What each role may do: `SELECT,INSERT`.
+    pub grants: BTreeMap<String, String>,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// The primary key's columns.
+    pub key: Option<Vec<i16>>,
+    /// Other unique keys.
+    pub unique: Vec<Vec<i16>>,
+    /// Its foreign keys.
+    pub foreign: Vec<Foreign>,
+    /// Its policies.
+    pub policies: Vec<Policy>,
+}
+
+impl Table {
+    /// A column by its number.
+    pub fn column(&self, number: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.number == number)
+    }
+
+    /// A column by its name.
+    pub fn named(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Whether a role has a grant.
+    pub fn grants(&self, role: &str, kind: &str) -> bool {
+        self.grants
+            .get(role)
+            .is_some_and(|list| list.split(',').any(|one| one == kind))
+    }
+
+    /// The foreign key that starts with just this column.
+    pub fn foreign_of(&self, number: i16) -> Option<&Foreign> {
+        self.foreign
+            .iter()
+            .filter(|key| key.columns.contains(&number))
+            .min_by_key(|key| key.columns.len())
+    }
+}
+
+/// A view.
+#[derive(Debug, Deserialize, Clone)]
+pub struct View {
+    /// As SQL has it.
+    pub shown: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// The tables that it reads.
+    pub reads: Vec<i64>,
+}
+
+/// A function.
+#[derive(Debug, Deserialize, Clone)]
+pub struct Function {
+    /// As SQL has it.
+    pub shown: String,
+    /// The types of its arguments.
+    pub arguments: Vec<String>,
+    /// How many may be left out.
+    pub defaults: usize,
+}
+
+/// All of it.
+#[derive(Debug, Deserialize)]
+pub struct Model {
+    /// Whether the session passes by policies, as making rows for others needs.
+    pub bypass: bool,
+    /// Tables, also those that rows need elsewhere.
+    pub tables: Vec<Table>,
+    /// Views in exposed schemas.
+    pub views: Vec<View>,
+    /// Functions in exposed schemas.
+    pub functions: Vec<Function>,
+}
+
+/// What somebody says about the tables that the catalog does not.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Intent {
+    /// The column that says whose a row is: `public.tasks` → `user_id`.
+    pub owner: HashMap<String, String>,
+    /// Tables whose rows everybody who is signed in may read.
+    pub shared: Vec<String>,
+    /// Tables whose rows the whole world may read.
+    pub public: Vec<String>,
+    /// Tables that are left out.
+    pub skip: Vec<String>,
+    /// SQL expressions for columns that can't be guessed: `public.tasks` → `status` → `'open'`.
+    pub values: HashMap<String, HashMap<String, String>>,
+    /// More claims of each tenant's token: `tenant_id` → SQL type; the values are made.
+    pub claims: BTreeMap<String, String>,
+}
+
+/// How a row belongs to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Belongs {
+    /// A column has the user's id.
+    User(i16),
+    /// A column has a claim of the user's token.
+    Claim(i16, String),
+    /// A column refers to a row that belongs to somebody.
+    Through(i16, i64),
+}
+
+/// The names that columns with a user's id have.
+const OWNER_NAMES: [&str; 12] = [
+    "user_id", "owner_id", "owner", "author_id", "created_by", "profile_id", "account_id", "member_id", "customer_id",
+    "uid", "user", "creator_id",
+];
+
+/// Whose the rows of each table are, where that can be told.
+pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
+    let users = model
+        .tables
+        .iter()
+        .find(|table| table.schema == "auth" && table.name == "users")
+        .map(|table| table.oid);
+    let mut known: HashMap<i64, Belongs> = HashMap::new();
+    for table in &model.tables {
+        if let Some(column) = intent.owner.get(&table.shown).and_then(|name| table.named(name)) {
+            known.insert(table.oid, Belongs::User(column.number));
+            continue;
+        }
+        if let Some(found) = claim_of(table, intent).or_else(|| user_of(table, users)) {
+            known.insert(table.oid, found);
+        }
+    }
+    // Those that belong to somebody through others, one step further in each round.
+    loop {
+        let more: Vec<(i64, Belongs)> = model
+            .tables
+            .iter()
+            .filter(|table| !known.contains_key(&table.oid))
+            .filter_map(|table| {
+                let mut keys: Vec<&Foreign> = table
+                    .foreign
+                    .iter()
+                    .filter(|key| key.target != table.oid && known.contains_key(&key.target))
+                    .collect();
+                // What the policies look at goes before the rest.
+                keys.sort_by_key(|key| !is_in_policy(table, key.columns[0]));
+                let key = keys.first()?;
+                Some((table.oid, Belongs::Through(*key.columns.last()?, key.target)))
+            })
+            .collect();
+        if more.is_empty() {
+            return known;
+        }
+        known.extend(more);
+    }
+}
+
+fn is_in_policy(table: &Table, number: i16) -> bool {
+    table.policies.iter().any(|policy| policy.columns.contains(&number))
+}
+
+fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
+    if Some(table.oid) == users {
+        return table.named("id").map(|column| Belongs::User(column.number));
+    }
+    let mut candidates: Vec<&Column> = table
+        .columns
+        .iter()
+        .filter(|column| column.base.name == "uuid")
+        .filter(|column| {
+            let refers = table.foreign_of(column.number).is_some_and(|key| Some(key.target) == users);
+            let compared = table.policies.iter().flat_map(|policy| [&policy.using, &policy.check]).flatten().any(|text| {
+                let name = regex::escape(&column.quoted);
+                let near = format!(r"(?i)(auth\.uid\(\)[^=<>]{{0,40}}= \(?\(?(\w+\.)?{name}\b|\b{name}\)? = [^=]{{0,60}}auth\.uid\(\))");
+                regex::Regex::new(&near).is_ok_and(|near| near.is_match(text))
+            });
+            compared || (refers && (OWNER_NAMES.contains(&column.name.as_str()) || is_in_policy(table, column.number) || column.name == "id"))
+                || (table.policies.is_empty() && OWNER_NAMES.contains(&column.name.as_str()))
+        })
+        .collect();
+    // With several, the one that the policies look at, then the one with the usual name.
+    candidates.sort_by_key(|column| {
+        let usual = OWNER_NAMES.iter().position(|name| *name == column.name).unwrap_or(OWNER_NAMES.len());
+        (!is_in_policy(table, column.number), usual)
+    });
+    candidates.first().map(|column| Belongs::User(column.number))
+}
+
+/// `tenant_id = (auth.jwt() ->> 'tenant_id')::uuid` and its like.
+fn claim_of(table: &Table, intent: &Intent) -> Option<Belongs> {
+    for policy in table.policies.iter().filter(|policy| policy.permissive) {
+        for text in policy.using.iter().chain(&policy.check) {
+            for &number in &policy.columns {
+                let column = table.column(number)?;
+                let name = regex::escape(&column.quoted);
+                let near = format!(r"\b{name}\b\)?(::\w+)?\)? = .{{0,80}}?->>? '(\w+)'");
+                let found = regex::Regex::new(&near).ok()?.captures(text).map(|groups| groups[2].to_owned());
+                if let Some(claim) = found.filter(|claim| claim != "sub" && claim != "role") {
+                    return Some(Belongs::Claim(number, claim));
+                }
+            }
+        }
+    }
+    intent.claims.keys().find_map(|claim| {
+        let column = table.named(claim)?;
+        is_in_policy(table, column.number).then(|| Belongs::Claim(column.number, claim.clone()))
+    })
+}

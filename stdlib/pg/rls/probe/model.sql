@@ -1,0 +1,52 @@
+-- The tables to be probed and how rows of them are made, as one JSON value. $1 exposed schemas, $2 more tables that rows may need.
+SELECT json_build_object(
+    'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    'bypass', (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user),
+    'tables', (SELECT coalesce(json_agg(json_build_object(
+        'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'shown', format('%I.%I', n.nspname, c.relname),
+        'exposed', n.nspname = ANY ($1), 'rls', c.relrowsecurity, 'partition', c.relispartition, 'kind', c.relkind,
+        'grants', (SELECT coalesce(json_object_agg(r.rolname, (
+                SELECT array_to_string(ARRAY(SELECT k FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) k
+                    WHERE has_schema_privilege(r.oid, n.oid, 'USAGE') AND (has_table_privilege(r.oid, c.oid, k)
+                       OR (k <> 'DELETE' AND has_any_column_privilege(r.oid, c.oid, k)))), ','))), '{}')
+            FROM pg_roles r WHERE r.rolname IN ('anon', 'authenticated', 'service_role')),
+        'columns', (SELECT coalesce(json_agg(json_build_object(
+                'number', a.attnum, 'name', a.attname, 'quoted', quote_ident(a.attname), 'type', format_type(a.atttypid, a.atttypmod),
+                'base', (WITH RECURSIVE d(oid, base, kind, category) AS (
+                            SELECT t.oid, t.typbasetype, t.typtype, t.typcategory FROM pg_type t WHERE t.oid = a.atttypid
+                            UNION ALL SELECT t.oid, t.typbasetype, t.typtype, t.typcategory FROM d JOIN pg_type t ON t.oid = d.base WHERE d.kind = 'd')
+                         SELECT json_build_object('name', format_type(oid, NULL), 'kind', kind, 'category', category,
+                            'label', (SELECT enumlabel FROM pg_enum e WHERE e.enumtypid = d.oid ORDER BY enumsortorder LIMIT 1)) FROM d WHERE kind <> 'd' LIMIT 1),
+                'required', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = '',
+                'generated', a.attgenerated <> '' OR a.attidentity = 'a',
+                'limit', CASE WHEN a.atttypmod > 4 AND a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) THEN a.atttypmod - 4 END) ORDER BY a.attnum), '[]')
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+        'key', (SELECT to_json(k.conkey) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p'),
+        'unique', (SELECT coalesce(json_agg(i.indkey::int2[]), '[]') FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT i.indisprimary
+                   AND i.indexprs IS NULL AND i.indpred IS NULL),
+        'foreign', (SELECT coalesce(json_agg(json_build_object('columns', to_json(k.conkey), 'target', k.confrelid::int8,
+                    'target_columns', to_json(k.confkey))), '[]') FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f'),
+        'policies', (SELECT coalesce(json_agg(json_build_object('name', p.polname, 'quoted', quote_ident(p.polname), 'command', p.polcmd, 'permissive', p.polpermissive,
+                'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),
+                'roles', (SELECT json_agg(CASE WHEN o = 0 THEN 'public' ELSE pg_get_userbyid(o) END) FROM unnest(p.polroles) o),
+                'columns', (SELECT coalesce(json_agg(DISTINCT d.refobjsubid), '[]') FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass
+                            AND d.objid = p.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid > 0)) ORDER BY p.polname), '[]')
+            FROM pg_policy p WHERE p.polrelid = c.oid)) ORDER BY n.nspname, c.relname), '[]')
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_temp'
+          AND (n.nspname = ANY ($1) OR c.oid IN (SELECT confrelid FROM pg_constraint WHERE contype = 'f')
+               OR (n.nspname = 'auth' AND c.relname = 'users'))
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')),
+    'views', (SELECT coalesce(json_agg(json_build_object('shown', format('%I.%I', n.nspname, c.relname),
+            'columns', (SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0),
+            'reads', (SELECT coalesce(json_agg(DISTINCT d.refobjid::int8), '[]') FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass
+                      AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass WHERE w.ev_class = c.oid AND d.refobjid <> c.oid))), '[]')
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm') AND n.nspname = ANY ($1)
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')),
+    'functions', (SELECT coalesce(json_agg(json_build_object('shown', format('%I.%I', n.nspname, f.proname),
+            'arguments', (SELECT coalesce(json_agg(format_type(t, NULL)), '[]') FROM unnest(f.proargtypes::oid[]) t),
+            'defaults', f.pronargdefaults)), '[]')
+        FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+        WHERE n.nspname = ANY ($1) AND f.prokind = 'f' AND f.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e'))
+)::text
