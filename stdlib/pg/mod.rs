@@ -51,6 +51,7 @@ pub fn namespace() -> Namespace {
         Database::login,
         Database::as_user,
         Database::rls_audit,
+        Database::rls_probe,
         Database::name,
         Database::host,
         Database::port,

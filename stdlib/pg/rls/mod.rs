@@ -2,3 +2,4 @@
 
 mod as_user;
 mod audit;
+mod probe;
