@@ -18,6 +18,9 @@ use super::container::Container;
 use super::lines::{Lines, Stream, frame};
 use crate::engine::Engine;
 
+/// So many frames are looked through before it is asked whether the run is to stop.
+const FRAMES_AT_ONCE: usize = 1024;
+
 /// Which lines are wanted.
 #[derive(Clone, Options)]
 pub struct LogsOptions {
@@ -298,37 +301,49 @@ impl Container {
         let mut ready: Vec<Dynamic> = Vec::new();
         let mut count = 0;
         loop {
-            let next = cx.block_on(async {
+            // Frames go by on the runtime's side until one has something for the closure: to come back for
+            // each would cost more than to look through it.
+            let ended = cx.block_on(async {
                 // A container that writes without end is never waited for: then nobody else looks
                 // whether the run is cancelled.
                 tokio::task::yield_now().await;
-                let Some(until) = until else {
-                    return Ok(frames.next().await);
-                };
-                let next = tokio::time::timeout_at(until.into(), frames.next());
-                Ok(next.await.unwrap_or(None))
-            })?;
-            let more = next.is_some();
-            let mut take = |stream: Stream, line: &[u8]| {
-                if filter.takes(line) {
-                    ready.push(filter.value(stream, line));
-                }
-            };
-            match next {
-                Some(next) => {
+                for _ in 0..FRAMES_AT_ONCE {
+                    let next = match until {
+                        None => frames.next().await,
+                        Some(until) => tokio::time::timeout_at(until.into(), frames.next())
+                            .await
+                            .unwrap_or(None),
+                    };
+                    let Some(next) = next else {
+                        std::mem::take(&mut lines).finish(|stream, line| {
+                            if filter.takes(line) {
+                                ready.push(filter.value(stream, line));
+                            }
+                        });
+                        return Ok(true);
+                    };
                     let (stream, bytes) =
                         frame(next.map_err(|error| self.unreadable(&engine, error))?);
-                    lines.push(stream, &bytes, &mut take);
+                    let mut found = false;
+                    lines.push(stream, &bytes, |stream, line| {
+                        if filter.takes(line) {
+                            found = true;
+                            ready.push(filter.value(stream, line));
+                        }
+                    });
+                    if found {
+                        break;
+                    }
                 }
-                None => std::mem::take(&mut lines).finish(&mut take),
-            }
+                Ok(false)
+            })?;
             for line in ready.drain(..) {
                 count += 1;
                 if call.invoke(&closure, [line])?.as_bool() == Ok(false) {
                     return Ok(count);
                 }
             }
-            if !more {
+            if ended {
                 return Ok(count);
             }
         }

@@ -111,7 +111,7 @@ async fn enter(
             format!("this login can't become {role}: {}", error.message()),
         )
         .hint(format!("log in as the role that PostgREST logs in as (authenticator), or GRANT {role} TO it")),
-        "pg.undefined_object" | "pg.bad_parameter" | "pg.invalid_parameter" => Error::new(
+        "pg.bad_value" | "pg.undefined_object" => Error::new(
             "pg.role_not_allowed",
             format!("there is no role {role}: {}", error.message()),
         ),

@@ -64,7 +64,16 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
             let roles: Vec<&str> = roles
                 .filter(|(_, list)| list.split(',').any(|kind| kind == "TRUNCATE"))
                 .map(|(role, _)| role.as_str())
+                // An owner may do everything, which is a finding of its own.
+                .filter(|role| {
+                    lookup
+                        .role(relation.owner)
+                        .is_none_or(|owner| owner.name != *role)
+                })
                 .collect();
+            if roles.is_empty() {
+                continue;
+            }
             found.push(Finding {
                 rule: &TRUNCATE,
                 object: relation.shown.clone(),

@@ -60,18 +60,20 @@ pub struct Verdict {
 }
 
 /// What the probes of a table mean.
-pub fn table(table: &Table, probes: &[Probe], outcomes: &[Outcome]) -> Vec<Verdict> {
+pub fn all(shown: &str, probes: &[Probe], outcomes: &[Outcome]) -> Vec<Verdict> {
     // A statement that even the owner can't do for another reason than policies proves nothing about others.
     let stopped = |operation: Operation| {
         probes.iter().zip(outcomes).any(|(probe, outcome)| {
-            probe.operation == operation && probe.identity == Identity::Own && is_constraint(outcome)
+            probe.operation == operation
+                && probe.identity == Identity::Own
+                && is_constraint(outcome)
         })
     };
     probes
         .iter()
         .zip(outcomes)
         .map(|(probe, outcome)| Verdict {
-            table: table.shown.clone(),
+            table: shown.to_owned(),
             outcome: judge(probe, outcome, stopped(probe.operation)),
             said: match (&outcome.code, &outcome.said) {
                 (Some(code), Some(said)) => format!("{code}: {said}"),
@@ -84,7 +86,10 @@ pub fn table(table: &Table, probes: &[Probe], outcomes: &[Outcome]) -> Vec<Verdi
 
 /// Integrity constraints and bad data: policies were passed before they were looked at.
 fn is_constraint(outcome: &Outcome) -> bool {
-    outcome.code.as_deref().is_some_and(|code| code.starts_with("23") || code.starts_with("22"))
+    outcome
+        .code
+        .as_deref()
+        .is_some_and(|code| code.starts_with("23") || code.starts_with("22"))
 }
 
 fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
@@ -95,12 +100,29 @@ fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
             _ => Judged::Denied,
         };
     }
-    let reads = matches!(probe.operation, Operation::Select | Operation::View | Operation::Insert);
-    let happened = outcome.code.is_none() && if reads { outcome.rows.unwrap_or(0) > 0 } else { outcome.changed };
+    let reads = matches!(
+        probe.operation,
+        Operation::Select | Operation::View | Operation::Function | Operation::Insert
+    );
+    let happened = outcome.code.is_none()
+        && if reads {
+            outcome.rows.unwrap_or(0) > 0
+        } else {
+            outcome.changed
+        };
     match probe.expected {
         Expected::Denied if happened => Judged::Leak,
         // The policies let it pass; only a constraint was in the way, which is not there for every value.
-        Expected::Denied if is_constraint(outcome) && !stopped && probe.operation != Operation::Delete => Judged::Leak,
+        Expected::Denied
+            if is_constraint(outcome)
+                && !stopped
+                && !matches!(
+                    probe.operation,
+                    Operation::Delete | Operation::BlindDelete | Operation::BlindUpdate
+                ) =>
+        {
+            Judged::Leak
+        }
         Expected::Denied if is_constraint(outcome) => Judged::Untested,
         Expected::Denied => Judged::Denied,
         Expected::Works if happened => Judged::Works,
@@ -119,7 +141,11 @@ impl Verdict {
             Expected::Works => "works",
             Expected::Any => "any",
         };
-        let through = self.probe.through.clone().map_or(Dynamic::UNIT, Dynamic::from);
+        let through = self
+            .probe
+            .through
+            .clone()
+            .map_or(Dynamic::UNIT, Dynamic::from);
         Map::from_iter([
             ("table".into(), self.table.clone().into()),
             ("operation".into(), self.probe.operation.word().into()),
@@ -194,7 +220,11 @@ pub fn mutations(table: &Table) -> Vec<Mutation<'_>> {
     }];
     for policy in &table.policies {
         // Nobody of the API is meant by it.
-        if !policy.roles.iter().any(|role| ["public", "anon", "authenticated"].contains(&role.as_str())) {
+        if !policy
+            .roles
+            .iter()
+            .any(|role| ["public", "anon", "authenticated"].contains(&role.as_str()))
+        {
             continue;
         }
         all.push(Mutation {
@@ -230,9 +260,18 @@ impl Mutation<'_> {
             return false;
         }
         match policy.command {
-            'a' => matches!(probe.operation, Operation::Insert | Operation::Upsert | Operation::UniqueOracle),
-            'w' => matches!(probe.operation, Operation::Update | Operation::Upsert | Operation::GiveAway),
-            'd' => probe.operation == Operation::Delete,
+            'a' => matches!(
+                probe.operation,
+                Operation::Insert | Operation::Upsert | Operation::UniqueOracle
+            ),
+            'w' => matches!(
+                probe.operation,
+                Operation::Update
+                    | Operation::BlindUpdate
+                    | Operation::Upsert
+                    | Operation::GiveAway
+            ),
+            'd' => matches!(probe.operation, Operation::Delete | Operation::BlindDelete),
             // What can't be seen can't be changed either.
             _ => true,
         }
@@ -250,9 +289,22 @@ impl Mutation<'_> {
             ("severity".into(), text("warn")),
             ("title".into(), text("A policy whose loss nothing notices")),
             ("object".into(), object.into()),
-            ("evidence".into(), format!("with {}, every statement came out the same", self.what).into()),
-            ("why".into(), text("Either another policy or a missing grant does its work, and it can go; or the probes do not reach what it guards.")),
-            ("fix".into(), text("-- drop it if another one does the same; else say in the intent what its rows need")),
+            (
+                "evidence".into(),
+                format!("with {}, every statement came out the same", self.what).into(),
+            ),
+            (
+                "why".into(),
+                text(
+                    "Either another policy or a missing grant does its work, and it can go; or the probes do not reach what it guards.",
+                ),
+            ),
+            (
+                "fix".into(),
+                text(
+                    "-- drop it if another one does the same; else say in the intent what its rows need",
+                ),
+            ),
             ("docs".into(), text("guide/rls.html#mutation_survived")),
         ])
     }

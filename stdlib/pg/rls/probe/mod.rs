@@ -15,7 +15,7 @@ use ccrun_kernel::rhai::{Dynamic, Map};
 use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 use serde_json::Value;
 
-use self::judge::{Outcome, Verdict};
+use self::judge::{Judged, Outcome, Verdict};
 use self::model::{Belongs, Intent, Model, Table, belonging};
 use self::plan::{Probe, Subject};
 use self::rows::{Maker, Tenant, quoted};
@@ -122,7 +122,10 @@ async fn run(
         .into_string()
         .unwrap_or_default();
     let model: Model = serde_json::from_str(&text).map_err(|error| {
-        Error::new("pg.protocol", format!("the catalog reads otherwise than expected: {error}"))
+        Error::new(
+            "pg.protocol",
+            format!("the catalog reads otherwise than expected: {error}"),
+        )
     })?;
     if !model.bypass {
         return Err(Error::new(
@@ -151,7 +154,13 @@ async fn run(
         .tables
         .iter()
         .filter(|table| table.exposed && !table.partition && !intent.skip.contains(&table.shown))
-        .filter(|table| table.rls || table.grants.iter().any(|(role, list)| role != "service_role" && !list.is_empty()))
+        .filter(|table| {
+            table.rls
+                || table
+                    .grants
+                    .iter()
+                    .any(|(role, list)| role != "service_role" && !list.is_empty())
+        })
         .collect();
     let mut progress = cx.progress("rows of two tenants", Some(chosen.len() as u64));
     if let Some(users) = maker.users() {
@@ -168,8 +177,16 @@ async fn run(
                 if !error.kind().starts_with("pg.") || error.kind() == "pg.connection_lost" {
                     return Err(error);
                 }
-                let message = error.message().lines().next().unwrap_or_default().to_owned();
-                report.untested.push((table.shown.clone(), format!("no row could be made: {message}")));
+                let message = error
+                    .message()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
+                report.untested.push((
+                    table.shown.clone(),
+                    format!("no row could be made: {message}"),
+                ));
                 break;
             }
         }
@@ -186,7 +203,10 @@ async fn run(
             continue;
         };
         let own = own.clone();
-        let shared = (intent.shared.contains(&table.shown), intent.public.contains(&table.shown));
+        let shared = (
+            intent.shared.contains(&table.shown),
+            intent.public.contains(&table.shown),
+        );
         if !belongs.contains_key(&table.oid) && shared == (false, false) {
             report.untested.push((
                 table.shown.clone(),
@@ -196,7 +216,9 @@ async fn run(
         }
         let theirs = maker.row(&other, table).cloned().unwrap_or_default();
         let given_away = match belongs.get(&table.oid) {
-            Some(Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _)) => table
+            Some(
+                Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _),
+            ) => table
                 .column(*number)
                 .and_then(|column| Some((column.quoted.clone(), theirs.get(number)?.clone()))),
             None => None,
@@ -212,8 +234,18 @@ async fn run(
                 twin.push((column.quoted.clone(), value.clone()));
             }
         }
-        let guessable = |key: &Vec<i16>| key.iter().all(|number| table.column(*number).is_some_and(|column| column.base.name != "uuid"));
-        let oracle = table.unique.iter().any(guessable).then(|| maker.make(&other, table, Some(&own)));
+        let guessable = |key: &Vec<i16>| {
+            key.iter().all(|number| {
+                table
+                    .column(*number)
+                    .is_some_and(|column| column.base.name != "uuid")
+            })
+        };
+        let oracle = table
+            .unique
+            .iter()
+            .any(guessable)
+            .then(|| maker.make(&other, table, Some(&own)));
         let subject = Subject {
             table,
             belongs: belongs.get(&table.oid),
@@ -222,18 +254,35 @@ async fn run(
             twin,
             oracle,
             given_away,
-            views: model.views.iter().filter(|view| view.reads.contains(&table.oid)).collect(),
+            views: model
+                .views
+                .iter()
+                .filter(|view| view.reads.contains(&table.oid))
+                .collect(),
             shared,
         };
         let probes = subject.probes(&owner, &other);
         let outcomes = try_all(transaction, &probes).await?;
-        let verdicts = judge::table(table, &probes, &outcomes);
+        let verdicts = judge::all(&table.shown, &probes, &outcomes);
         report.tables += 1;
         for verdict in &verdicts {
             report.findings.extend(verdict.finding());
         }
-        if options.mutations {
+        // Where it is red already, nothing more can be learned from taking something away.
+        let is_red = verdicts
+            .iter()
+            .any(|verdict| verdict.outcome == Judged::Leak);
+        if options.mutations && !is_red {
             mutate(transaction, table, &probes, &verdicts, &mut report).await?;
+        }
+        report.matrix.extend(verdicts);
+    }
+    for function in &model.functions {
+        let probes = plan::calls(function, &owner, &other);
+        let outcomes = try_all(transaction, &probes).await?;
+        let verdicts = judge::all(&function.shown, &probes, &outcomes);
+        for verdict in &verdicts {
+            report.findings.extend(verdict.finding());
         }
         report.matrix.extend(verdicts);
     }
@@ -265,13 +314,19 @@ async fn row_of<'m>(
         .chunks(40)
         .map(|piece| format!("jsonb_build_object({})", piece.join(", ")))
         .collect();
-    let sql = format!("{} RETURNING ({})::text", plan::insert(&table.shown, &row), pieces.join(" || "));
+    let sql = format!(
+        "{} RETURNING ({})::text",
+        plan::insert(&table.shown, &row),
+        pieces.join(" || ")
+    );
     transaction.own("SAVEPOINT ccrun_row").await?;
     let made = transaction.own_value(&sql, &[]).await;
     let made = match made {
         Ok(made) => made,
         Err(error) => {
-            transaction.own("ROLLBACK TO ccrun_row; RELEASE ccrun_row").await?;
+            transaction
+                .own("ROLLBACK TO ccrun_row; RELEASE ccrun_row")
+                .await?;
             return Err(error);
         }
     };
@@ -299,10 +354,17 @@ async fn try_all(transaction: &Transaction, probes: &[Probe]) -> Result<Vec<Outc
     let list: Vec<Value> = probes.iter().map(Probe::to_json).collect();
     let text = Value::Array(list).to_string();
     let answer = transaction
-        .own_value("SELECT pg_temp.ccrun_probe($1::jsonb)::text", &[text.into()])
+        .own_value(
+            "SELECT pg_temp.ccrun_probe($1::jsonb)::text",
+            &[text.into()],
+        )
         .await?;
-    serde_json::from_str(&answer.into_string().unwrap_or_default())
-        .map_err(|error| Error::new("pg.protocol", format!("the probes' answer can't be read: {error}")))
+    serde_json::from_str(&answer.into_string().unwrap_or_default()).map_err(|error| {
+        Error::new(
+            "pg.protocol",
+            format!("the probes' answer can't be read: {error}"),
+        )
+    })
 }
 
 /// Take each policy away, widen it, switch all of them off: the probes must notice.
@@ -317,17 +379,26 @@ async fn mutate(
         return Ok(());
     }
     for mutation in judge::mutations(table) {
-        let chosen: Vec<usize> = (0..probes.len()).filter(|&index| mutation.concerns(&probes[index])).collect();
+        let chosen: Vec<usize> = (0..probes.len())
+            .filter(|&index| mutation.concerns(&probes[index]))
+            .collect();
         if chosen.is_empty() {
             continue;
         }
         report.mutations += 1;
-        transaction.own(&format!("SAVEPOINT ccrun_mutation; {}", mutation.sql)).await?;
+        transaction
+            .own(&format!("SAVEPOINT ccrun_mutation; {}", mutation.sql))
+            .await?;
         let some: Vec<Probe> = chosen.iter().map(|&index| probes[index].clone()).collect();
         let outcomes = try_all(transaction, &some).await;
-        transaction.own("ROLLBACK TO ccrun_mutation; RELEASE ccrun_mutation").await?;
-        let after = judge::table(table, &some, &outcomes?);
-        let noticed = chosen.iter().zip(&after).any(|(&index, after)| before[index].outcome != after.outcome);
+        transaction
+            .own("ROLLBACK TO ccrun_mutation; RELEASE ccrun_mutation")
+            .await?;
+        let after = judge::all(&table.shown, &some, &outcomes?);
+        let noticed = chosen
+            .iter()
+            .zip(&after)
+            .any(|(&index, after)| before[index].outcome != after.outcome);
         if !noticed {
             report.survived += 1;
             report.findings.push(mutation.survived(table));
@@ -339,15 +410,25 @@ async fn mutate(
 impl Report {
     fn into_map(self) -> Map {
         let probes = self.matrix.len() as i64;
-        let list = |maps: Vec<Map>| -> Dynamic { maps.into_iter().map(Dynamic::from).collect::<Vec<_>>().into() };
+        let list = |maps: Vec<Map>| -> Dynamic {
+            maps.into_iter()
+                .map(Dynamic::from)
+                .collect::<Vec<_>>()
+                .into()
+        };
         let untested = self
             .untested
             .into_iter()
-            .map(|(table, why)| Map::from_iter([("table".into(), table.into()), ("why".into(), why.into())]))
+            .map(|(table, why)| {
+                Map::from_iter([("table".into(), table.into()), ("why".into(), why.into())])
+            })
             .collect();
         Map::from_iter([
             ("findings".into(), list(self.findings)),
-            ("matrix".into(), list(self.matrix.iter().map(Verdict::to_map).collect())),
+            (
+                "matrix".into(),
+                list(self.matrix.iter().map(Verdict::to_map).collect()),
+            ),
             ("untested".into(), list(untested)),
             ("tables".into(), (self.tables as i64).into()),
             ("probes".into(), probes.into()),

@@ -100,6 +100,8 @@ pub struct Table {
     pub rls: bool,
     /// Whether it is a partition.
     pub partition: bool,
+    /// About how many rows it has; -1 where nobody has counted.
+    pub rows: f64,
     /// What each role may do: `SELECT,INSERT`.
     pub grants: BTreeMap<String, String>,
     /// Its columns.
@@ -207,8 +209,18 @@ pub enum Belongs {
 
 /// The names that columns with a user's id have.
 const OWNER_NAMES: [&str; 12] = [
-    "user_id", "owner_id", "owner", "author_id", "created_by", "profile_id", "account_id", "member_id", "customer_id",
-    "uid", "user", "creator_id",
+    "user_id",
+    "owner_id",
+    "owner",
+    "author_id",
+    "created_by",
+    "profile_id",
+    "account_id",
+    "member_id",
+    "customer_id",
+    "uid",
+    "user",
+    "creator_id",
 ];
 
 /// Whose the rows of each table are, where that can be told.
@@ -220,7 +232,11 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
         .map(|table| table.oid);
     let mut known: HashMap<i64, Belongs> = HashMap::new();
     for table in &model.tables {
-        if let Some(column) = intent.owner.get(&table.shown).and_then(|name| table.named(name)) {
+        if let Some(column) = intent
+            .owner
+            .get(&table.shown)
+            .and_then(|name| table.named(name))
+        {
             known.insert(table.oid, Belongs::User(column.number));
             continue;
         }
@@ -243,7 +259,10 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
                 // What the policies look at goes before the rest.
                 keys.sort_by_key(|key| !is_in_policy(table, key.columns[0]));
                 let key = keys.first()?;
-                Some((table.oid, Belongs::Through(*key.columns.last()?, key.target)))
+                Some((
+                    table.oid,
+                    Belongs::Through(*key.columns.last()?, key.target),
+                ))
             })
             .collect();
         if more.is_empty() {
@@ -254,7 +273,10 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
 }
 
 fn is_in_policy(table: &Table, number: i16) -> bool {
-    table.policies.iter().any(|policy| policy.columns.contains(&number))
+    table
+        .policies
+        .iter()
+        .any(|policy| policy.columns.contains(&number))
 }
 
 fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
@@ -278,10 +300,15 @@ fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
         .collect();
     // With several, the one that the policies look at, then the one with the usual name.
     candidates.sort_by_key(|column| {
-        let usual = OWNER_NAMES.iter().position(|name| *name == column.name).unwrap_or(OWNER_NAMES.len());
+        let usual = OWNER_NAMES
+            .iter()
+            .position(|name| *name == column.name)
+            .unwrap_or(OWNER_NAMES.len());
         (!is_in_policy(table, column.number), usual)
     });
-    candidates.first().map(|column| Belongs::User(column.number))
+    candidates
+        .first()
+        .map(|column| Belongs::User(column.number))
 }
 
 /// `tenant_id = (auth.jwt() ->> 'tenant_id')::uuid` and its like.
@@ -291,8 +318,11 @@ fn claim_of(table: &Table, intent: &Intent) -> Option<Belongs> {
             for &number in &policy.columns {
                 let column = table.column(number)?;
                 let name = regex::escape(&column.quoted);
-                let near = format!(r"\b{name}\b\)?(::\w+)?\)? = .{{0,80}}?->>? '(\w+)'");
-                let found = regex::Regex::new(&near).ok()?.captures(text).map(|groups| groups[2].to_owned());
+                let near = format!(r"\b{name}\b\)?(::\w+)?\)? = .{{0,120}}?->> '(\w+)'");
+                let found = regex::Regex::new(&near)
+                    .ok()?
+                    .captures(text)
+                    .map(|groups| groups[2].to_owned());
                 if let Some(claim) = found.filter(|claim| claim != "sub" && claim != "role") {
                     return Some(Belongs::Claim(number, claim));
                 }

@@ -4,7 +4,7 @@ SELECT json_build_object(
     'bypass', (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user),
     'tables', (SELECT coalesce(json_agg(json_build_object(
         'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'shown', format('%I.%I', n.nspname, c.relname),
-        'exposed', n.nspname = ANY ($1), 'rls', c.relrowsecurity, 'partition', c.relispartition, 'kind', c.relkind,
+        'exposed', n.nspname = ANY ($1), 'rls', c.relrowsecurity, 'partition', c.relispartition, 'rows', c.reltuples, 'kind', c.relkind,
         'grants', (SELECT coalesce(json_object_agg(r.rolname, (
                 SELECT array_to_string(ARRAY(SELECT k FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) k
                     WHERE has_schema_privilege(r.oid, n.oid, 'USAGE') AND (has_table_privilege(r.oid, c.oid, k)

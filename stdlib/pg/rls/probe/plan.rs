@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::model::{Belongs, Table, View};
-use super::rows::{Row, Tenant};
+use super::model::{Belongs, Function, Table, View};
+use super::rows::{Row, Tenant, quoted};
 
 /// Who tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,10 +97,16 @@ pub enum Operation {
     Update,
     /// Give one's own row to somebody else.
     GiveAway,
+    /// Change every row, without naming or reading one: policies for SELECT are not asked then.
+    BlindUpdate,
     /// Remove the row.
     Delete,
+    /// Remove every row, without naming one.
+    BlindDelete,
     /// Read it through a view.
     View,
+    /// Read it through a function.
+    Function,
     /// Learn from a unique key that the row exists.
     UniqueOracle,
 }
@@ -113,13 +119,19 @@ impl Operation {
             Self::Insert => "INSERT",
             Self::Upsert => "UPSERT",
             Self::Update => "UPDATE",
+            Self::BlindUpdate => "UPDATE ALL",
+            Self::BlindDelete => "DELETE ALL",
             Self::GiveAway => "GIVE AWAY",
             Self::Delete => "DELETE",
             Self::View => "VIEW",
+            Self::Function => "FUNCTION",
             Self::UniqueOracle => "DUPLICATE KEY",
         }
     }
 }
+
+/// So many rows at most are in a table on which statements without WHERE are tried.
+const BLIND_UP_TO: f64 = 10_000.0;
 
 /// What must come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,8 +147,6 @@ pub enum Expected {
 /// One try.
 #[derive(Debug, Clone)]
 pub struct Probe {
-    /// The table that it is about.
-    pub table: i64,
     /// What is tried.
     pub operation: Operation,
     /// By whom.
@@ -156,7 +166,8 @@ pub struct Probe {
 impl Probe {
     /// For the function that tries it.
     pub fn to_json(&self) -> Value {
-        let mut probe = json!({ "role": self.identity.role(), "claims": self.claims, "sql": self.sql });
+        let mut probe =
+            json!({ "role": self.identity.role(), "claims": self.claims, "sql": self.sql });
         if let Some(truth) = &self.truth {
             probe["truth"] = truth.clone().into();
         }
@@ -208,7 +219,9 @@ impl Subject<'_> {
                 })
             })
             .collect();
-        parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join(" AND "))
+        parts
+            .filter(|parts| !parts.is_empty())
+            .map(|parts| parts.join(" AND "))
     }
 
     /// Everything that is tried on A's row, by everybody.
@@ -222,19 +235,24 @@ impl Subject<'_> {
         let mut probes = Vec::new();
         for identity in Identity::ALL {
             let claims = identity.claims(owner, other).to_string();
-            let mut add = |operation, sql: String, truth: Option<String>, through: Option<String>| {
-                probes.push(Probe {
-                    table: self.table.oid,
-                    operation,
-                    identity,
-                    expected: self.expected(identity, operation),
-                    sql,
-                    truth,
-                    claims: claims.clone(),
-                    through,
-                });
-            };
-            add(Operation::Select, format!("SELECT 1 FROM {shown} WHERE {this_row}"), None, None);
+            let mut add =
+                |operation, sql: String, truth: Option<String>, through: Option<String>| {
+                    probes.push(Probe {
+                        operation,
+                        identity,
+                        expected: self.expected(identity, operation),
+                        sql,
+                        truth,
+                        claims: claims.clone(),
+                        through,
+                    });
+                };
+            add(
+                Operation::Select,
+                format!("SELECT 1 FROM {shown} WHERE {this_row}"),
+                None,
+                None,
+            );
             if !self.fresh.is_empty() {
                 add(Operation::Insert, insert(shown, &self.fresh), None, None);
             }
@@ -248,31 +266,83 @@ impl Subject<'_> {
                 if let Some(key) = self.key_columns() {
                     add(
                         Operation::Upsert,
-                        format!("{} ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}", insert(shown, &self.twin)),
+                        format!(
+                            "{} ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}",
+                            insert(shown, &self.twin)
+                        ),
                         Some(version.clone()),
                         None,
                     );
                 }
             }
-            if identity == Identity::Other && let Some(row) = &self.oracle {
+            if identity == Identity::Other
+                && let Some(row) = &self.oracle
+            {
                 add(Operation::UniqueOracle, insert(shown, row), None, None);
             }
-            if identity == Identity::Own && let Some((column, value)) = &self.given_away {
+            if identity == Identity::Own
+                && let Some((column, value)) = &self.given_away
+            {
+                // With WHERE the new row must pass the policies for SELECT too: without it those for UPDATE alone.
+                let which = match self.table.rows < BLIND_UP_TO {
+                    true => String::new(),
+                    false => format!(" WHERE {this_row}"),
+                };
                 add(
                     Operation::GiveAway,
-                    format!("UPDATE {shown} SET {column} = {value} WHERE {this_row}"),
+                    format!("UPDATE {shown} SET {column} = {value}{which}"),
                     Some(version.clone()),
                     None,
                 );
             }
-            add(Operation::Delete, format!("DELETE FROM {shown} WHERE {this_row}"), Some(version.clone()), None);
+            add(
+                Operation::Delete,
+                format!("DELETE FROM {shown} WHERE {this_row}"),
+                Some(version.clone()),
+                None,
+            );
+            // On large tables a hole in a policy would mean to touch every row.
+            if self.table.rows < BLIND_UP_TO && identity != Identity::Service {
+                add(
+                    Operation::BlindDelete,
+                    format!("DELETE FROM {shown}"),
+                    Some(version.clone()),
+                    None,
+                );
+                if let Some((column, value)) = self.constant() {
+                    add(
+                        Operation::BlindUpdate,
+                        format!("UPDATE {shown} SET {column} = {value}"),
+                        Some(version.clone()),
+                        None,
+                    );
+                }
+            }
             for view in &self.views {
                 if let Some(condition) = self.in_view(view) {
-                    add(Operation::View, format!("SELECT 1 FROM {} WHERE {condition}", view.shown), None, Some(view.shown.clone()));
+                    add(
+                        Operation::View,
+                        format!("SELECT 1 FROM {} WHERE {condition}", view.shown),
+                        None,
+                        Some(view.shown.clone()),
+                    );
                 }
             }
         }
         probes
+    }
+
+    /// A column that every row may have the same of, and A's value of it.
+    fn constant(&self) -> Option<(String, String)> {
+        let in_key = |number: i16| {
+            let keys = self.table.key.iter().chain(&self.table.unique);
+            keys.into_iter().any(|key| key.contains(&number))
+        };
+        self.table
+            .columns
+            .iter()
+            .filter(|column| !column.generated && !in_key(column.number))
+            .find_map(|column| Some((column.quoted.clone(), self.own.get(&column.number)?.clone())))
     }
 
     fn in_view(&self, view: &View) -> Option<String> {
@@ -302,13 +372,20 @@ impl Subject<'_> {
     /// A column that can be set to what it is: not the one that says whose the row is, if there is another.
     fn touched_column(&self) -> Option<String> {
         let own = match self.belongs {
-            Some(Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _)) => Some(*number),
+            Some(
+                Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _),
+            ) => Some(*number),
             None => None,
         };
         let free = |column: &&super::model::Column| !column.generated;
         let columns = self.table.columns.iter().filter(free);
         let mut columns: Vec<_> = columns.collect();
-        let is_key = |number: i16| self.table.key.as_ref().is_some_and(|key| key.contains(&number));
+        let is_key = |number: i16| {
+            self.table
+                .key
+                .as_ref()
+                .is_some_and(|key| key.contains(&number))
+        };
         columns.sort_by_key(|column| (Some(column.number) == own, is_key(column.number)));
         columns.first().map(|column| column.quoted.clone())
     }
@@ -322,7 +399,13 @@ impl Subject<'_> {
                 if operation == Operation::GiveAway {
                     return Expected::Denied;
                 }
-                if matches!(operation, Operation::View | Operation::Upsert) {
+                if matches!(
+                    operation,
+                    Operation::View
+                        | Operation::Upsert
+                        | Operation::BlindUpdate
+                        | Operation::BlindDelete
+                ) {
                     return Expected::Any;
                 }
                 let (grant, command) = match operation {
@@ -336,13 +419,60 @@ impl Subject<'_> {
                     // An UPDATE or DELETE that names a row must be able to see it.
                     && (command == 'r' || command == 'a' || (self.table.grants("authenticated", "SELECT")
                         && self.table.policies.iter().any(|policy| policy.gives("authenticated", 'r'))));
-                if allowed { Expected::Works } else { Expected::Any }
+                if allowed {
+                    Expected::Works
+                } else {
+                    Expected::Any
+                }
             }
             Identity::Anon | Identity::AnonForged if reads && world => Expected::Any,
-            _ if reads && (world || (signed_in && identity.role() == "authenticated")) => Expected::Any,
+            _ if reads && (world || (signed_in && identity.role() == "authenticated")) => {
+                Expected::Any
+            }
             _ => Expected::Denied,
         }
     }
+}
+
+/// A function called by everybody: whether what it returns has the owner's id in it.
+pub fn calls(function: &Function, owner: &Tenant, other: &Tenant) -> Vec<Probe> {
+    let given = function.arguments.len() - function.defaults.min(function.arguments.len());
+    let arguments: Vec<String> = function.arguments[..given]
+        .iter()
+        .map(|data_type| match data_type.as_str() {
+            // Somebody's id that one has got hold of.
+            "uuid" => format!("{}::uuid", quoted(&owner.user)),
+            data_type => format!("NULL::{data_type}"),
+        })
+        .collect();
+    let call = format!("{}({})", function.shown, arguments.join(", "));
+    let needle = quoted(&owner.user);
+    // One that hands its argument back tells nothing new.
+    let enough = match arguments
+        .iter()
+        .any(|argument| argument.ends_with("::uuid"))
+    {
+        true => format!(
+            "to_jsonb(f)::text <> {}",
+            quoted(&format!("\"{}\"", owner.user))
+        ),
+        false => "true".to_owned(),
+    };
+    Identity::ALL
+        .into_iter()
+        .map(|identity| Probe {
+            operation: Operation::Function,
+            identity,
+            expected: match identity {
+                Identity::Own | Identity::Service => Expected::Any,
+                _ => Expected::Denied,
+            },
+            sql: format!("SELECT 1 FROM {call} AS f WHERE strpos(to_jsonb(f)::text, {needle}) > 0 AND {enough}"),
+            truth: None,
+            claims: identity.claims(owner, other).to_string(),
+            through: None,
+        })
+        .collect()
 }
 
 /// An INSERT of a row.
@@ -352,5 +482,9 @@ pub fn insert(shown: &str, row: &Row) -> String {
     }
     let columns: Vec<&str> = row.iter().map(|(column, _)| column.as_str()).collect();
     let values: Vec<&str> = row.iter().map(|(_, value)| value.as_str()).collect();
-    format!("INSERT INTO {shown} ({}) VALUES ({})", columns.join(", "), values.join(", "))
+    format!(
+        "INSERT INTO {shown} ({}) VALUES ({})",
+        columns.join(", "),
+        values.join(", ")
+    )
 }

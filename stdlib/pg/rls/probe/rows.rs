@@ -61,7 +61,11 @@ impl<'m> Maker<'m> {
             model,
             intent,
             belongs,
-            by_oid: model.tables.iter().map(|table| (table.oid, table)).collect(),
+            by_oid: model
+                .tables
+                .iter()
+                .map(|table| (table.oid, table))
+                .collect(),
             have: HashMap::new(),
             open: HashSet::new(),
             counter: u64::from(rand::random::<u32>()),
@@ -98,7 +102,12 @@ impl<'m> Maker<'m> {
     }
 
     /// A new row of a tenant's. With `like`, unique values are those of that row: it can't be added where that one is.
-    pub fn make(&mut self, tenant: &Tenant, table: &Table, like: Option<&HashMap<i16, String>>) -> Row {
+    pub fn make(
+        &mut self,
+        tenant: &Tenant,
+        table: &Table,
+        like: Option<&HashMap<i16, String>>,
+    ) -> Row {
         let mut row = Row::new();
         for column in &table.columns {
             if column.generated {
@@ -112,13 +121,25 @@ impl<'m> Maker<'m> {
         row
     }
 
-    fn value(&mut self, tenant: &Tenant, table: &Table, column: &Column, like: Option<&HashMap<i16, String>>) -> Option<String> {
-        let said = self.intent.values.get(&table.shown).and_then(|values| values.get(&column.name));
+    fn value(
+        &mut self,
+        tenant: &Tenant,
+        table: &Table,
+        column: &Column,
+        like: Option<&HashMap<i16, String>>,
+    ) -> Option<String> {
+        let said = self
+            .intent
+            .values
+            .get(&table.shown)
+            .and_then(|values| values.get(&column.name));
         if let Some(expression) = said {
             return Some(expression.clone());
         }
         match self.belongs.get(&table.oid) {
-            Some(Belongs::User(number)) if *number == column.number => return Some(literal(&tenant.user, column)),
+            Some(Belongs::User(number)) if *number == column.number => {
+                return Some(literal(&tenant.user, column));
+            }
             Some(Belongs::Claim(number, claim)) if *number == column.number => {
                 return tenant.claims.get(claim).map(|value| literal(value, column));
             }
@@ -127,7 +148,10 @@ impl<'m> Maker<'m> {
         if let Some(key) = table.foreign_of(column.number)
             && let Some(row) = self.have.get(&(tenant.letter, key.target))
         {
-            let place = key.columns.iter().position(|&number| number == column.number)?;
+            let place = key
+                .columns
+                .iter()
+                .position(|&number| number == column.number)?;
             let own = matches!(self.belongs.get(&table.oid), Some(Belongs::Through(number, _)) if *number == column.number);
             if column.required || own {
                 return row.get(key.target_columns.get(place)?).cloned();
@@ -137,8 +161,14 @@ impl<'m> Maker<'m> {
         if is_unique && let Some(value) = like.and_then(|row| row.get(&column.number)) {
             return Some(value.clone());
         }
-        let is_key = table.key.as_ref().is_some_and(|key| key.contains(&column.number));
-        if column.required || (is_key && column.base.name == "uuid") || (is_unique && column.base.category == 'S') {
+        let is_key = table
+            .key
+            .as_ref()
+            .is_some_and(|key| key.contains(&column.number));
+        if column.required
+            || (is_key && column.base.name == "uuid")
+            || (is_unique && column.base.category == 'S')
+        {
             return Some(self.invent(tenant, column));
         }
         None
@@ -170,12 +200,20 @@ impl<'m> Maker<'m> {
             (_, 'r' | 'm', _) => "empty".to_owned(),
             (_, _, 'A') => "{}".to_owned(),
             (_, _, 'V') => "0".to_owned(),
-            _ if column.name.contains("mail") => format!("probe-{}-{number}@example.org", tenant.letter),
-            _ if column.name.contains("url") => format!("https://example.org/{}-{number}", tenant.letter),
+            _ if column.name.contains("mail") => {
+                format!("probe-{}-{number}@example.org", tenant.letter)
+            }
+            _ if column.name.contains("url") => {
+                format!("https://example.org/{}-{number}", tenant.letter)
+            }
             _ => {
                 let text = format!("ccrun-probe-{}-{number}", tenant.letter);
                 match column.limit {
-                    Some(limit) if (limit as usize) < text.len() => format!("{number}").chars().rev().take(limit as usize).collect(),
+                    Some(limit) if (limit as usize) < text.len() => format!("{number}")
+                        .chars()
+                        .rev()
+                        .take(limit as usize)
+                        .collect(),
                     _ => text,
                 }
             }
@@ -183,14 +221,12 @@ impl<'m> Maker<'m> {
         literal(&text, column)
     }
 
-    /// The table with this number.
-    pub fn table(&self, oid: i64) -> Option<&'m Table> {
-        self.by_oid.get(&oid).copied()
-    }
-
     /// The user accounts.
     pub fn users(&self) -> Option<&'m Table> {
-        self.model.tables.iter().find(|table| table.schema == "auth" && table.name == "users")
+        self.model
+            .tables
+            .iter()
+            .find(|table| table.schema == "auth" && table.name == "users")
     }
 }
 

@@ -1,0 +1,10 @@
+-- A policy that does nothing which another one does not do as well.
+-- expect: multiple_permissive public.notes: again, own
+-- probe: mutation_survived public.notes: again
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users);
+CREATE INDEX ON public.notes (user_id);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes TO authenticated;
+CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid())) WITH CHECK (user_id = (SELECT auth.uid()));
+CREATE POLICY again ON public.notes FOR DELETE TO authenticated USING (user_id = (SELECT auth.uid()));

@@ -1,0 +1,8 @@
+-- Policies that nobody asks.
+-- expect: policies_without_rls public.notes
+-- probe: leak public.notes
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users);
+CREATE INDEX ON public.notes (user_id);
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes TO authenticated;
+CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid())) WITH CHECK (user_id = (SELECT auth.uid()));

@@ -1,0 +1,9 @@
+-- The same, not wrapped.
+-- expect: policy_uid_null public.notes: own
+-- expect: policy_per_row_call public.notes: own
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users);
+CREATE INDEX ON public.notes (user_id);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON public.notes TO anon, authenticated;
+CREATE POLICY own ON public.notes FOR SELECT TO anon, authenticated USING (auth.uid() IS NULL OR user_id = auth.uid());

@@ -1,0 +1,9 @@
+-- Everybody may change everybody's rows.
+-- probe: leak public.notes
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users);
+CREATE INDEX ON public.notes (user_id);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes TO authenticated;
+CREATE POLICY see ON public.notes FOR SELECT TO authenticated USING (id IS NOT NULL);
+CREATE POLICY change ON public.notes FOR UPDATE TO authenticated USING (id IS NOT NULL) WITH CHECK (id IS NOT NULL);

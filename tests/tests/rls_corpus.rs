@@ -1,0 +1,122 @@
+//! Small schemas, each with what the audit and the probe must find in it, and nothing else: `tests/rls/*.sql`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use ccrun_tests::postgres::Postgres;
+use ccrun_tests::stack::root;
+use ccrun_tests::typed::Story;
+
+/// The roles of the API; they belong to the server and not to a database.
+const ROLES: &str = "
+    CREATE ROLE anon NOLOGIN NOINHERIT;
+    CREATE ROLE authenticated NOLOGIN NOINHERIT;
+    CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
+    CREATE ROLE authenticator LOGIN NOINHERIT;
+    GRANT anon, authenticated, service_role TO authenticator;
+    CREATE ROLE owner LOGIN;";
+
+/// What single files change of the roles.
+const AS_BEFORE: &str = "
+    REVOKE owner FROM authenticator;
+    REVOKE service_role FROM authenticated;
+    ALTER ROLE authenticated NOBYPASSRLS;
+    ALTER ROLE authenticator NOSUPERUSER;";
+
+fn files() -> Vec<PathBuf> {
+    let folder = root().join("tests/rls");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the corpus")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "sql"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The lines of a header that begin with a word, and what they say.
+fn header(text: &str, word: &str) -> Option<BTreeSet<String>> {
+    let prefix = format!("-- {word}: ");
+    let lines: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(&prefix))
+        .map(str::to_owned)
+        .collect();
+    (!lines.is_empty()).then(|| lines.into_iter().filter(|line| line != "none").collect())
+}
+
+/// The rules and objects that an expression finds.
+fn found(story: &Story, server: &Postgres, database: &str, expression: &str) -> BTreeSet<String> {
+    let script = format!(
+        "let db = pg::connect(#{{ host: `{}`, port: {}, user: \"postgres\", database: \"{database}\" }}); \
+         for finding in {expression} {{ print(`${{finding.rule}} ${{finding.object}}`); }}",
+        server.socket_dir().display(),
+        server.port()
+    );
+    let output = story
+        .command("ccrun --yes --quiet -e")
+        .arg(&script)
+        .output()
+        .expect("ccrun starts");
+    assert!(
+        output.status.success(),
+        "{database}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn everything_is_found_and_nothing_else() {
+    let server = Postgres::start().expect("Postgres for the tests");
+    let psql = |database: &str, sql: &str| drop(server.psql(database, sql));
+    psql("postgres", ROLES);
+    let story = Story::new().file("ccrun.toml", "");
+    let prelude =
+        std::fs::read_to_string(root().join("tests/rls/prelude.inc")).expect("the prelude");
+    let files = files();
+    assert!(files.len() >= 60, "{} files", files.len());
+    let mut wrong = Vec::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).expect("a file");
+        let name = file
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        psql("postgres", &format!("CREATE DATABASE {name}"));
+        psql(&name, &prelude);
+        psql(&name, &text);
+        let expected = header(&text, "expect").unwrap_or_default();
+        let seen = found(&story, &server, &name, "db.rls_audit()");
+        if seen != expected {
+            wrong.push(format!(
+                "{name}: audit\n    missed {:?}\n    false  {:?}",
+                &expected - &seen,
+                &seen - &expected
+            ));
+        }
+        if let Some(expected) = header(&text, "probe") {
+            let seen = found(&story, &server, &name, "db.rls_probe().findings");
+            if seen != expected {
+                wrong.push(format!(
+                    "{name}: probe\n    missed {:?}\n    false  {:?}",
+                    &expected - &seen,
+                    &seen - &expected
+                ));
+            }
+        }
+        psql("postgres", AS_BEFORE);
+        psql("postgres", &format!("DROP DATABASE {name}"));
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        files.len(),
+        wrong.join("\n")
+    );
+}
