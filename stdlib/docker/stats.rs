@@ -1,6 +1,6 @@
 //! What containers use of the machine.
 
-use bollard::models::ContainerStatsResponse;
+use bollard::models::{ContainerCpuStats, ContainerStatsResponse};
 use bollard::query_parameters::StatsOptionsBuilder;
 use ccrun_kernel::rhai::{Dynamic, Map};
 use ccrun_kernel::value::Size;
@@ -10,19 +10,13 @@ use futures::StreamExt as _;
 use super::container::{Container, found};
 use crate::engine::{Engine, is_not_found};
 
-/// Between the two samples that the use of the processors is computed from. `docker stats` takes one or
-/// two seconds.
-const BETWEEN: std::time::Duration = std::time::Duration::from_millis(250);
-
-/// So many containers are asked at once.
-const AT_ONCE: usize = 32;
+/// So many containers are asked at once. The engine waits a second between the two samples that the use of the
+/// processors is computed from, so whoever has to wait for a place waits a second more.
+const AT_ONCE: usize = 512;
 
 impl Container {
     async fn sample(&self, engine: &Engine) -> Result<Option<ContainerStatsResponse>> {
-        let options = StatsOptionsBuilder::new()
-            .stream(false)
-            .one_shot(true)
-            .build();
+        let options = StatsOptionsBuilder::new().stream(false).build();
         let mut samples = std::pin::pin!(engine.read().stats(&self.id, Some(options)));
         match samples.next().await {
             None => Ok(None),
@@ -70,35 +64,26 @@ pub(super) async fn all(cx: &Cx) -> Result<Vec<Map>> {
 
 async fn of(cx: &Cx, containers: &[Container]) -> Result<Vec<Map>> {
     let engine = cx.client::<Engine>().await?;
-    let samples = || async {
-        let all: Vec<Result<Option<ContainerStatsResponse>>> =
-            futures::stream::iter(containers.to_vec())
-                .map(|container| {
-                    let engine = &engine;
-                    async move { container.sample(engine).await }
-                })
-                .buffered(AT_ONCE)
-                .collect()
-                .await;
-        all.into_iter().collect::<Result<Vec<_>>>()
-    };
-    let first = samples().await?;
-    tokio::time::sleep(BETWEEN).await;
-    let second = samples().await?;
+    let samples: Vec<Result<Option<ContainerStatsResponse>>> =
+        futures::stream::iter(containers.to_vec())
+            .map(|container| {
+                let engine = &engine;
+                async move { container.sample(engine).await }
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+    let samples = samples.into_iter().collect::<Result<Vec<_>>>()?;
     Ok(containers
         .iter()
-        .zip(first.into_iter().zip(second))
-        .filter_map(|(container, (first, second))| Some(used(container, &first?, &second?)))
+        .zip(samples)
+        .filter_map(|(container, sample)| Some(used(container, &sample?)))
         .collect())
 }
 
 /// The same arithmetic as the Docker CLI's (`cli/command/container/stats_helpers.go`).
-fn used(
-    container: &Container,
-    first: &ContainerStatsResponse,
-    second: &ContainerStatsResponse,
-) -> Map {
-    let memory = second.memory_stats.clone().unwrap_or_default();
+fn used(container: &Container, sample: &ContainerStatsResponse) -> Map {
+    let memory = sample.memory_stats.clone().unwrap_or_default();
     let details = memory.stats.unwrap_or_default();
     // What is only cached and would be given back is not counted: cgroup v1, then v2.
     let inactive = details
@@ -113,13 +98,13 @@ fn used(
         taken
     };
     let limit = memory.limit.unwrap_or(0);
-    let networks = second.networks.iter().flatten();
+    let networks = sample.networks.iter().flatten();
     let (net_in, net_out) = networks.fold((0, 0), |(into, out), (_, network)| {
         let more = |bytes: Option<u64>| bytes.unwrap_or(0);
         (into + more(network.rx_bytes), out + more(network.tx_bytes))
     });
     let blocks = |direction: &str| {
-        let stats = second.blkio_stats.as_ref();
+        let stats = sample.blkio_stats.as_ref();
         let entries = stats.and_then(|stats| stats.io_service_bytes_recursive.as_ref());
         let of_direction = entries.into_iter().flatten().filter(|entry| {
             let op = entry.op.as_deref().unwrap_or_default();
@@ -128,10 +113,10 @@ fn used(
         of_direction.filter_map(|entry| entry.value).sum::<u64>()
     };
     let size = |bytes: u64| Dynamic::from(Size::from_bytes(bytes));
-    let pids = second.pids_stats.as_ref().and_then(|pids| pids.current);
+    let pids = sample.pids_stats.as_ref().and_then(|pids| pids.current);
     Map::from_iter([
         ("name".into(), container.name().into()),
-        ("cpu_percent".into(), cpu(first, second).into()),
+        ("cpu_percent".into(), cpu(sample).into()),
         ("memory".into(), size(taken)),
         ("memory_limit".into(), size(limit)),
         (
@@ -149,9 +134,9 @@ fn used(
     ])
 }
 
-fn cpu(first: &ContainerStatsResponse, second: &ContainerStatsResponse) -> f64 {
-    let reading = |stats: &ContainerStatsResponse| {
-        let cpu = stats.cpu_stats.clone().unwrap_or_default();
+fn cpu(sample: &ContainerStatsResponse) -> f64 {
+    let reading = |cpu: Option<&ContainerCpuStats>| {
+        let cpu = cpu.cloned().unwrap_or_default();
         let usage = cpu.cpu_usage.unwrap_or_default();
         let each = usage.percpu_usage.map_or(0, |each| each.len() as u32);
         (
@@ -164,8 +149,8 @@ fn cpu(first: &ContainerStatsResponse, second: &ContainerStatsResponse) -> f64 {
             ),
         )
     };
-    let (used_before, system_before, _) = reading(first);
-    let (used_now, system_now, processors) = reading(second);
+    let (used_before, system_before, _) = reading(sample.precpu_stats.as_ref());
+    let (used_now, system_now, processors) = reading(sample.cpu_stats.as_ref());
     if used_now <= used_before {
         return 0.0;
     }

@@ -378,7 +378,6 @@ mod tests {
         assert!(!rest(
             "(tenant = ( SELECT (current_setting('app.tenant'::text, true))::uuid AS current_setting))"
         ));
-        assert!(!rest("(( SELECT (auth.jwt() ->> 'role'::text)) AS x)") || true);
     }
 
     #[test]
