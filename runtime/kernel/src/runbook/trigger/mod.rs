@@ -174,7 +174,7 @@ pub struct DockerEvent {
 /// The end of another runbook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct After {
-    /// The runbook, as `ccrun list` names it.
+    /// The runbook, as `ccrun list` names it; `*` is every other one.
     pub runbook: String,
     /// How it must have ended.
     pub status: AfterStatus,
@@ -187,7 +187,9 @@ pub enum AfterStatus {
     Done,
     /// Badly.
     Failed,
-    /// Either way.
+    /// Well, after it had ended badly.
+    Recovered,
+    /// Well or badly.
     Any,
 }
 
@@ -239,8 +241,6 @@ pub struct RunPolicy {
     pub rate: Rate,
     /// The target, where it is not the daemon's own.
     pub target: Option<String>,
-    /// Where a failure is told, and the recovery after it.
-    pub alert: Option<String>,
 }
 
 impl Default for RunPolicy {
@@ -255,7 +255,6 @@ impl Default for RunPolicy {
                 within: Duration::from_secs(60),
             },
             target: None,
-            alert: None,
         }
     }
 }
@@ -314,6 +313,7 @@ impl Trigger {
             TriggerSource::After(after) => match after.status {
                 AfterStatus::Done => format!("after {}", after.runbook),
                 AfterStatus::Failed => format!("after {} failed", after.runbook),
+                AfterStatus::Recovered => format!("after {} recovered", after.runbook),
                 AfterStatus::Any => format!("after {}, however it ended", after.runbook),
             },
         }

@@ -15,8 +15,8 @@ use crate::value::{Duration, closest};
 
 const INVALID: &str = "header.trigger";
 const KINDS: [&str; 6] = ["files", "schedule", "webhook", "alert", "docker", "after"];
-/// What every trigger may say of its runs. `notify` is where failures are told.
-const COMMON: [&str; 8] = [
+/// What every trigger may say of its runs.
+const COMMON: [&str; 7] = [
     "params",
     "overlap",
     "timeout",
@@ -24,7 +24,6 @@ const COMMON: [&str; 8] = [
     "retry_after",
     "rate",
     "target",
-    "notify",
 ];
 
 /// The entries of a trigger's map while it is read.
@@ -422,6 +421,7 @@ impl Reader<'_> {
         let status = [
             ("done", AfterStatus::Done),
             ("failed", AfterStatus::Failed),
+            ("recovered", AfterStatus::Recovered),
             ("any", AfterStatus::Any),
         ];
         Ok(After {
@@ -454,7 +454,6 @@ impl Reader<'_> {
             policy.rate = rate(value)?;
         }
         policy.target = self.text("target")?;
-        policy.alert = self.text("notify")?;
         Ok(policy)
     }
 }

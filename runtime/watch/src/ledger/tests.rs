@@ -1,0 +1,168 @@
+use ccrun_kernel::journal::Process;
+use ccrun_kernel::runbook::trigger::RunPolicy;
+use serde_json::{Map, json};
+
+use super::*;
+
+fn new(dedup: &str) -> NewFire {
+    NewFire {
+        dedup: dedup.to_owned(),
+        trigger: "t1".to_owned(),
+        runbook: "backup".to_owned(),
+        path: "backup.rhai".to_owned(),
+        source: "h".to_owned(),
+        cause: "schedule",
+        payload: json!({ "kind": "schedule" }),
+        params: Map::new(),
+        policy: FirePolicy::of(&RunPolicy::default()),
+        chain: vec!["a".to_owned(), "b".to_owned()],
+        due: Timestamp::now(),
+        not_before: Timestamp::now(),
+        status: Status::Queued,
+        error: None,
+    }
+}
+
+async fn one(ledger: &Ledger, dedup: &str) -> Option<Fire> {
+    let fires = ledger
+        .record(vec![new(dedup)], With::default())
+        .await
+        .unwrap();
+    fires.into_iter().next()
+}
+
+#[tokio::test]
+async fn a_firing_is_recorded_once_and_claimed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).await.unwrap();
+    let fire = one(&ledger, "x").await.unwrap();
+    assert_eq!(fire.chain, ["a", "b"]);
+    // Noticed again, by another daemon: nothing.
+    let other = Ledger::open(folder.path()).await.unwrap();
+    assert!(one(&other, "x").await.is_none());
+
+    let me = Process::current();
+    assert!(
+        ledger.claim(&fire.id, "r1", &me).await.unwrap().is_none(),
+        "not started yet"
+    );
+    assert!(ledger.start(&fire.id, "r1").await.unwrap());
+    assert!(
+        !other.start(&fire.id, "r2").await.unwrap(),
+        "somebody else was first"
+    );
+    // Its daemon died before the process claimed it: started again under another run.
+    assert!(other.take_back(&fire.id, "r1").await.unwrap());
+    assert!(other.start(&fire.id, "r3").await.unwrap());
+    assert!(
+        ledger.claim(&fire.id, "r1", &me).await.unwrap().is_none(),
+        "too late"
+    );
+    let claimed = other.claim(&fire.id, "r3", &me).await.unwrap().unwrap();
+    assert_eq!(
+        (claimed.status, claimed.process),
+        (Status::Running, Some(me))
+    );
+    assert!(!other.take_back(&fire.id, "r3").await.unwrap());
+
+    assert!(
+        !ledger
+            .finish(&fire.id, "r1", Status::Done, None)
+            .await
+            .unwrap()
+    );
+    assert!(
+        ledger
+            .finish(&fire.id, "r3", Status::Failed, Some("no"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(ledger.untold().await.unwrap().len(), 1);
+    assert!(
+        ledger
+            .retry(&fire.id, "r3", Timestamp::now(), "again")
+            .await
+            .unwrap()
+    );
+    let again = ledger.fire(&fire.id).await.unwrap().unwrap();
+    assert_eq!(
+        (again.status, again.attempt, again.run),
+        (Status::Queued, 2, None)
+    );
+}
+
+#[tokio::test]
+async fn what_belongs_together_is_recorded_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).await.unwrap();
+    let at: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
+    let changes = FileChanges {
+        trigger: "t1".to_owned(),
+        set: (0..1200)
+            .map(|n| (format!("f{n}"), n.to_string()))
+            .collect(),
+        removed: Vec::new(),
+    };
+    let with = With {
+        cursor: Some(("t1".to_owned(), at)),
+        files: Some(changes),
+        told: None,
+    };
+    let fires = ledger
+        .record(vec![new("x"), new("x"), new("y")], with)
+        .await
+        .unwrap();
+    assert_eq!(fires.len(), 2);
+    assert!(fires[0].id < fires[1].id);
+    assert_eq!(ledger.cursor("t1").await.unwrap(), Some(at));
+    assert_eq!(ledger.files("t1").await.unwrap().len(), 1200);
+
+    let gone = FileChanges {
+        trigger: "t1".to_owned(),
+        set: vec![("f1".to_owned(), "new".to_owned())],
+        removed: (2..1200).map(|n| format!("f{n}")).collect(),
+    };
+    assert!(
+        ledger
+            .merge(&fires[0].id, &json!({ "count": 2 }), gone)
+            .await
+            .unwrap()
+    );
+    let files: Vec<_> = ledger.files("t1").await.unwrap().into_iter().collect();
+    assert_eq!(
+        files,
+        [("f0".into(), "0".into()), ("f1".into(), "new".into())]
+    );
+    assert!(
+        ledger
+            .settle(&fires[0].id, Status::Skipped, "at work")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !ledger
+            .merge(&fires[0].id, &json!({}), FileChanges::default())
+            .await
+            .unwrap()
+    );
+    assert_eq!(ledger.open_fires().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn recovery_is_told_from_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).await.unwrap();
+    for (failing, before) in [
+        (false, false),
+        (true, false),
+        (true, true),
+        (false, true),
+        (false, false),
+    ] {
+        assert_eq!(ledger.keep_last("backup", failing).await.unwrap(), before);
+    }
+    assert!(ledger.last().await.unwrap()["backup"].success.is_some());
+    ledger.stop("t1", "backup", "too often").await.unwrap();
+    assert_eq!(ledger.stopped().await.unwrap()[0].reason, "too often");
+    assert_eq!(ledger.go_on("backup").await.unwrap(), 1);
+}
