@@ -11,7 +11,23 @@
 //! process must claim the row before it does anything. So a daemon may be killed at any moment, and
 //! two of them may share one ledger.
 
+mod catalog;
+mod child;
+mod daemon;
 pub mod files;
+mod host;
+mod http;
+mod leader;
 pub mod ledger;
+mod limits;
+mod metrics;
 pub mod schedule;
+mod shared;
 pub mod systemd;
+pub mod webhook;
+
+pub use catalog::{Armed, Catalog, Occasion};
+pub use daemon::{Daemon, Once, Places};
+pub use host::{EngineEvent, EngineEvents, Found, Host, Settings, Setup};
+pub use leader::Lead;
+pub use shared::{Event, Shared};

@@ -11,4 +11,4 @@ mod tests;
 mod watcher;
 
 pub use set::{Change, FileSet, Stamp};
-pub use watcher::{FileEvent, FileWatcher, Watched};
+pub use watcher::{FileEvent, FileWatcher, Watched, changes_of};

@@ -511,6 +511,25 @@ impl Entry {
     }
 }
 
+/// What there is to tell of changes that a single walk found.
+#[must_use]
+pub fn changes_of(
+    key: &str,
+    files: &Files,
+    mut changes: Vec<Change>,
+    first: bool,
+) -> Option<FileEvent> {
+    if changes.is_empty() && !first {
+        return None;
+    }
+    let seen = seen(key, &changes);
+    changes.retain(|change| files.on.contains(&change.change));
+    if first || !files.catch_up || changes.is_empty() {
+        return Some(FileEvent::Seen(seen));
+    }
+    Some(FileEvent::Changed(key.to_owned(), changes, seen))
+}
+
 fn seen(key: &str, changes: &[Change]) -> FileChanges {
     let mut seen = FileChanges {
         trigger: key.to_owned(),

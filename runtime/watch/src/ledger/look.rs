@@ -82,6 +82,15 @@ impl Ledger {
         self.number(sql, &[trigger, &time_text(since)]).await
     }
 
+    /// Whether a firing was recorded before.
+    ///
+    /// # Errors
+    /// `watch.ledger`
+    pub async fn is_recorded(&self, dedup: &str) -> Result<bool> {
+        let sql = "SELECT count(*) FROM watch_fires WHERE dedup = $1";
+        Ok(self.number(sql, &[dedup]).await? > 0)
+    }
+
     /// How many firings of a trigger wait.
     ///
     /// # Errors

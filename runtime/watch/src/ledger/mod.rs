@@ -47,6 +47,8 @@ pub struct With {
     pub files: Option<FileChanges>,
     /// The firing whose end is told by this.
     pub told: Option<String>,
+    /// A runbook whose last run ended, and whether it failed.
+    pub last: Option<(String, bool)>,
 }
 
 impl Ledger {

@@ -132,28 +132,13 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Keep how the last run of a runbook ended, and say whether the one before had failed.
+    /// Whether the last run of a runbook failed.
     ///
     /// # Errors
     /// `watch.ledger`
-    pub async fn keep_last(&self, runbook: &str, failing: bool) -> Result<bool> {
-        let before = self
-            .number(
-                "SELECT coalesce(max(failing), 0) FROM watch_last WHERE runbook = $1",
-                &[runbook],
-            )
-            .await?;
-        let failing_sql = "INSERT INTO watch_last (runbook, failing) VALUES ($1, 1) \
-                           ON CONFLICT (runbook) DO UPDATE SET failing = 1";
-        let success_sql = "INSERT INTO watch_last (runbook, failing, success) VALUES ($1, 0, $2) \
-                           ON CONFLICT (runbook) DO UPDATE SET failing = 0, success = $2";
-        if failing {
-            self.run(failing_sql, &[Some(runbook)]).await?;
-        } else {
-            self.run(success_sql, &[Some(runbook), Some(&now())])
-                .await?;
-        }
-        Ok(before != 0)
+    pub async fn is_failing(&self, runbook: &str) -> Result<bool> {
+        let sql = "SELECT coalesce(max(failing), 0) FROM watch_last WHERE runbook = $1";
+        Ok(self.number(sql, &[runbook]).await? != 0)
     }
 
     /// Keep the text of a runbook.
@@ -269,6 +254,20 @@ pub(super) async fn with(
     }
     if let Some(changes) = with.files {
         files::write(transaction, changes).await?;
+    }
+    if let Some((runbook, failing)) = with.last {
+        let sql = if failing {
+            "INSERT INTO watch_last (runbook, failing) VALUES ($1, 1) \
+             ON CONFLICT (runbook) DO UPDATE SET failing = 1"
+        } else {
+            "INSERT INTO watch_last (runbook, failing, success) VALUES ($1, 0, $2) \
+             ON CONFLICT (runbook) DO UPDATE SET failing = 0, success = $2"
+        };
+        let mut query = sqlx::query(sql).bind(runbook);
+        if !failing {
+            query = query.bind(now());
+        }
+        query.execute(&mut **transaction).await?;
     }
     if let Some(id) = with.told {
         sqlx::query("UPDATE watch_fires SET told = 1 WHERE id = $1")

@@ -106,7 +106,7 @@ async fn what_belongs_together_is_recorded_together() {
     let with = With {
         cursor: Some(("t1".to_owned(), at)),
         files: Some(changes),
-        told: None,
+        ..With::default()
     };
     let fires = ledger
         .record(vec![new("x"), new("x"), new("y")], with)
@@ -159,7 +159,12 @@ async fn recovery_is_told_from_success() {
         (false, true),
         (false, false),
     ] {
-        assert_eq!(ledger.keep_last("backup", failing).await.unwrap(), before);
+        assert_eq!(ledger.is_failing("backup").await.unwrap(), before);
+        let with = With {
+            last: Some(("backup".to_owned(), failing)),
+            ..With::default()
+        };
+        ledger.record(Vec::new(), with).await.unwrap();
     }
     assert!(ledger.last().await.unwrap()["backup"].success.is_some());
     ledger.stop("t1", "backup", "too often").await.unwrap();
