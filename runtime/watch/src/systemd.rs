@@ -62,6 +62,8 @@ pub struct Unit {
     pub user: String,
     /// The target, if one was named.
     pub target: Option<String>,
+    /// Whether changes to protected targets are made without asking.
+    pub yes: bool,
     /// Seconds that runs get to end.
     pub grace: u64,
 }
@@ -83,6 +85,7 @@ impl Unit {
             .as_ref()
             .map(|name| format!(" --target {}", quoted(name)))
             .unwrap_or_default();
+        let yes = if self.yes { " --yes" } else { "" };
         format!(
             "# Written by `ccrun watch install`. Change it with `systemctl edit ccrun-watch`.
 [Unit]
@@ -96,7 +99,7 @@ Type=notify
 NotifyAccess=main
 User={user}
 WorkingDirectory={folder}
-ExecStart={program} watch{target}
+ExecStart={program} watch{target}{yes}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=2
@@ -184,6 +187,7 @@ mod tests {
             state: "/srv/100% ops/.ccrun".to_owned(),
             user: "ops".to_owned(),
             target: Some("production".to_owned()),
+            yes: false,
             grace: 30,
         };
         let text = unit.text();

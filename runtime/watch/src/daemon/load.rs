@@ -145,7 +145,7 @@ impl Daemon {
     }
 
     async fn watch_files(&mut self) -> Result<()> {
-        let mut watched = vec![self.own_files()?];
+        let mut watched = vec![self.own_files()];
         for armed in self.catalog.triggers() {
             if let TriggerSource::Files(files) = &armed.trigger.source {
                 watched.push(Watched {
@@ -194,12 +194,11 @@ impl Daemon {
         ))
     }
 
-    fn own_files(&self) -> Result<Watched> {
-        let patterns = self.host.read()?.read_from;
-        Ok(Watched {
+    fn own_files(&self) -> Watched {
+        Watched {
             key: OWN.to_owned(),
             files: Files {
-                patterns,
+                patterns: self.read_from.clone(),
                 debounce: ccrun_kernel::value::Duration::from_millis(100),
                 on: FileChange::ALL.to_vec(),
                 gitignore: false,
@@ -207,7 +206,7 @@ impl Daemon {
                 catch_up: false,
             },
             known: None,
-        })
+        }
     }
 
     async fn listen_to_engines(&mut self) -> Result<()> {

@@ -69,6 +69,8 @@ pub struct Daemon {
     /// Changes of files that the ledger could not take yet.
     unrecorded: VecDeque<FileEvent>,
     engines: HashMap<Option<String>, JoinHandle<()>>,
+    /// Patterns of the files that everything was read from.
+    read_from: Vec<String>,
     stopping: bool,
     tally: Once,
     pruned: Timestamp,
@@ -110,6 +112,7 @@ impl Daemon {
             selfish: HashMap::new(),
             unrecorded: VecDeque::new(),
             engines: HashMap::new(),
+            read_from: Vec::new(),
             stopping: false,
             tally: Once::default(),
             pruned: Timestamp::UNIX_EPOCH,
@@ -309,8 +312,14 @@ fn check_settings(settings: &Settings) -> Result<()> {
 
 impl Daemon {
     /// Take what was read, if it makes sense.
-    async fn take(&mut self, setup: Setup) -> Result<Vec<(String, String)>> {
+    async fn take(&mut self, mut setup: Setup) -> Result<Vec<(String, String)>> {
         check_settings(&setup.settings)?;
+        if let Some(token) = &mut setup.settings.token
+            && let Some(name) = token.strip_prefix("secret:")
+        {
+            *token = self.host.secret(None, name).await?;
+        }
+        self.read_from = std::mem::take(&mut setup.read_from);
         let all: Vec<String> = setup
             .runbooks
             .iter()
