@@ -13,6 +13,9 @@ const ON_TIME: SignedDuration = SignedDuration::from_secs(60);
 /// A clock that goes back by more than this was wrong before, and the account is begun anew.
 const CORRECTION: SignedDuration = SignedDuration::from_hours(3);
 
+/// Where counting of times that passed stops.
+const COUNTED: u64 = ccrun_kernel::runbook::trigger::Cron::MOST_COUNTED;
+
 /// What a look at the clock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
@@ -72,6 +75,9 @@ pub fn look(schedule: &Schedule, cursor: Timestamp, now: Timestamp) -> Look {
 
 /// Counting stops somewhere; the last time is looked for near the clock.
 fn last(schedule: &Schedule, passed: Missed, now: Timestamp) -> Timestamp {
+    if passed.count < COUNTED {
+        return passed.last;
+    }
     let recently = now
         .checked_sub(SignedDuration::from_hours(24))
         .unwrap_or(now);

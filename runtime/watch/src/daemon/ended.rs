@@ -182,7 +182,10 @@ impl Daemon {
         for armed in armed {
             let occasion = Occasion {
                 dedup: uuid::Uuid::now_v7().to_string(),
-                payload: json!({ "after": runbook, "status": what, "error": text }),
+                payload: json!({
+                    "after": runbook, "status": what, "error": text,
+                    "run": "", "recovered": false, "attempt": 0, "cause": what,
+                }),
                 due: Timestamp::now(),
                 chain: vec![runbook.to_owned()],
                 ..Occasion::default()

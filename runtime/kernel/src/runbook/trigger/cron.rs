@@ -231,7 +231,11 @@ impl Cron {
         None
     }
 
-    /// How many times there were after `after`, up to and with `until`; counting stops at 100,000.
+    /// Where [`Cron::between`] stops counting.
+    pub const MOST_COUNTED: u64 = 10_000;
+
+    /// How many times there were after `after`, up to and with `until`, counted up to
+    /// [`Cron::MOST_COUNTED`].
     #[must_use]
     pub fn between(&self, after: Timestamp, until: Timestamp) -> Option<Missed> {
         let mut found: Option<Missed> = None;
@@ -244,7 +248,7 @@ impl Cron {
             });
             missed.count += 1;
             missed.last = next;
-            if missed.count >= 100_000 {
+            if missed.count >= Self::MOST_COUNTED {
                 break;
             }
             at = next;
@@ -265,9 +269,15 @@ impl Cron {
     fn first_on(&self, date: Date, after: Timestamp) -> Option<Timestamp> {
         let mut first: Option<Timestamp> = None;
         let mut second_pass: Vec<Timestamp> = Vec::new();
-        for hour in members(self.hours) {
-            for minute in members(self.minutes) {
-                for second in members(self.seconds) {
+        let begin = self.first_time_to_try(date, after);
+        let from = |set: u64, least: i8| members(set).filter(move |n| *n >= least);
+        for hour in from(self.hours, begin.hour()) {
+            let same_hour = hour == begin.hour();
+            let least = if same_hour { begin.minute() } else { 0 };
+            for minute in from(self.minutes, least) {
+                let same_minute = same_hour && minute == begin.minute();
+                let least = if same_minute { begin.second() } else { 0 };
+                for second in from(self.seconds, least) {
                     let time = Time::new(hour, minute, second, 0).ok()?;
                     let local = date.to_datetime(time);
                     let at = match self.zone.to_ambiguous_timestamp(local).offset() {
@@ -302,6 +312,24 @@ impl Cron {
         match (first, repeated) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
+        }
+    }
+
+    /// Times of the day before this one are over, unless clocks change about then.
+    fn first_time_to_try(&self, date: Date, after: Timestamp) -> Time {
+        let local = after.to_zoned(self.zone.clone());
+        if local.date() != date {
+            return Time::midnight();
+        }
+        let day = SignedDuration::from_hours(24);
+        let changes = after.checked_sub(day).ok().is_none_or(|before| {
+            let next = self.zone.following(before).next();
+            next.is_some_and(|change| change.timestamp().duration_since(after) < day)
+        });
+        if changes {
+            Time::midnight()
+        } else {
+            local.time()
         }
     }
 
