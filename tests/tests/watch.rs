@@ -119,7 +119,9 @@ step("Tell", || fs::append("alarms", `${trigger.after} ${trigger.status} ${trigg
         );
     let watching = Watching::ready(&story, "ccrun watch");
     story.write("go", "good");
-    until("the first run", || lines(&story) == 1);
+    until("the first run ends", || {
+        watching.said().contains("done: 1 step")
+    });
     story.write("go", "bad");
     until("the alarm", || {
         story.read("alarms").contains("backup failed false: ")
@@ -221,6 +223,12 @@ fn set_private(story: &Story, name: &str) {
 fn a_run_that_overlaps_waits_is_left_out_or_takes_over() {
     let (ended, runs) = overlapping("queue");
     assert_eq!((ended, runs.matches("\"done\"").count()), (3, 3), "{runs}");
+    let (ended, runs) = overlapping("skip");
+    assert_eq!(
+        (ended, runs.matches("\"skipped\"").count()),
+        (1, 2),
+        "{runs}"
+    );
     let (ended, runs) = overlapping("restart");
     assert_eq!(
         (ended, runs.matches("\"replaced\"").count()),

@@ -73,6 +73,7 @@ impl Armed {
             not_before: occasion.not_before.unwrap_or(occasion.due),
             status: Status::Queued,
             error: None,
+            run: None,
         }
     }
 

@@ -6,7 +6,7 @@ use ccrun_kernel::journal::Process;
 use ccrun_kernel::run::{self, RunId};
 use ccrun_kernel::runbook::{ParamSources, parse};
 use ccrun_kernel::{Error, Result, rhai, value};
-use ccrun_watch::ledger::{Fire, Status};
+use ccrun_watch::ledger::{Fire, Ledger, Status};
 
 use crate::app::{App, Source};
 use crate::render;
@@ -14,18 +14,30 @@ use crate::watch;
 
 /// How long a firing waits for the lock of its runbook, if a run that was started by hand holds it.
 const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(3600);
+/// How often a run says that it lives, for daemons on other hosts.
+const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
 /// The status of a run that was interrupted: the daemon knows why.
 const INTERRUPTED: u8 = 130;
 
 /// Run a firing.
 pub fn fire(app: &App, id: &str, run: &str) -> Result<u8> {
-    let ledger = watch::ledger(app)?;
-    let Some(fire) = app.block_on(ledger.claim(id, run, &Process::current()))? else {
+    // The journal is opened meanwhile: somebody waits for the first line of the runbook.
+    let (ledger, fire) = std::thread::scope(|scope| {
+        scope.spawn(|| drop(app.journal()));
+        let ledger = watch::ledger(app)?;
+        let fire = app.block_on(ledger.claim(id, run, &Process::current()))?;
+        Ok::<_, Error>((ledger, fire))
+    })?;
+    let Some(fire) = fire else {
         render::remark("this firing is no longer for this process: nothing was run");
         return Ok(0);
     };
     let source = app.block_on(ledger.source(&fire.source))?;
+    let beats = app
+        .handle()
+        .spawn(beat(ledger.clone(), id.to_owned(), run.to_owned()));
     let began = begin(app, &fire, source, run);
+    beats.abort();
     let (status, exit, error) = match began {
         Ok(0) => (Status::Done, 0, None),
         Ok(INTERRUPTED) => return Ok(INTERRUPTED),
@@ -44,6 +56,15 @@ pub fn fire(app: &App, id: &str, run: &str) -> Result<u8> {
         finished
     })?;
     Ok(exit)
+}
+
+/// Say that this process lives, as long as it does.
+async fn beat(ledger: Ledger, id: String, run: String) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        // The next one comes soon.
+        drop(ledger.beat(&id, &run).await);
+    }
 }
 
 fn begin(app: &App, fire: &Fire, source: Option<String>, run: &str) -> Result<u8> {

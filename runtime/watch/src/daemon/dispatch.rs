@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{AtWork, Daemon};
-use crate::child::{self, Say};
-use crate::ledger::{Fire, Status};
+use crate::child::{self, Exit, Say};
+use crate::ledger::{Fire, Ledger, NewFire, Status};
 use crate::shared::Event;
 
 impl Daemon {
@@ -52,6 +52,10 @@ impl Daemon {
                 }
             }
             if !busy.insert(fire.runbook.clone()) {
+                if fire.policy.overlap() == Overlap::Skip {
+                    self.settle(&id, Status::Skipped, "the runbook was at work")
+                        .await;
+                }
                 continue;
             }
             if let Err(error) = self.start(&id).await {
@@ -81,16 +85,37 @@ impl Daemon {
             self.waiting.remove(id);
             return Ok(());
         }
-        let Some(mut fire) = self.waiting.remove(id) else {
-            return Ok(());
-        };
-        fire.run = Some(run.as_str().to_owned());
-        fire.status = Status::Starting;
+        if let Some(mut fire) = self.waiting.remove(id) {
+            fire.run = Some(run.as_str().to_owned());
+            fire.status = Status::Starting;
+            self.launch(fire);
+        }
+        Ok(())
+    }
+
+    /// Let a firing that nothing stands in the way of be recorded as started: that saves the disk one
+    /// wait.
+    pub(super) fn start_at_once(&self, new: &mut NewFire) {
+        let free = !self.stopping
+            && self.shared.leads()
+            && new.status == Status::Queued
+            && new.not_before <= Timestamp::now()
+            && self.at_work.len() < self.shared.settings.read().concurrency
+            && !self.is_busy(&new.runbook);
+        if free {
+            new.status = Status::Starting;
+            new.run = Some(RunId::random().as_str().to_owned());
+        }
+    }
+
+    /// Start the process of a firing that is recorded as started.
+    pub(super) fn launch(&mut self, fire: Fire) {
+        let Some(run) = fire.run.clone() else { return };
         let lag = Timestamp::now()
             .duration_since(fire.not_before)
             .as_secs_f64();
         self.shared.metrics.began(&fire.runbook, lag);
-        let command = self.host.command(&fire, run.as_str());
+        let command = self.host.command(&fire, &run);
         let timeout = fire
             .policy
             .timeout
@@ -98,9 +123,9 @@ impl Daemon {
         let (stop, stops) = unbounded_channel();
         let events = self.shared.events.clone();
         let host = Arc::clone(&self.host);
-        let prefix = format!("[{} {}] ", fire.runbook, run.short());
+        let prefix = format!("[{} {}] ", fire.runbook, run.get(..4).unwrap_or(&run));
         let say: Say = Arc::new(move |line: &str| host.remark(&format!("{prefix}{line}")));
-        let (id, run) = (fire.id.clone(), run.as_str().to_owned());
+        let id = fire.id.clone();
         tokio::spawn(async move {
             let exit = child::run(command, timeout, stops, say).await;
             drop(events.send(Event::Exited(id, run, exit)));
@@ -113,7 +138,6 @@ impl Daemon {
                 stopping: None,
             },
         );
-        Ok(())
     }
 
     /// Take over what the ledger says is under way: from an earlier life of this daemon, or from
@@ -152,8 +176,13 @@ impl Daemon {
         let (stop, stops) = unbounded_channel();
         let events = self.shared.events.clone();
         let id = fire.id.clone();
+        let ledger = self.shared.ledger.clone();
         tokio::spawn(async move {
-            let exit = child::adopt(process, stops).await;
+            let exit = if process.is_here() {
+                child::adopt(process, stops).await
+            } else {
+                elsewhere(&ledger, &id, &run).await
+            };
             drop(events.send(Event::Exited(id, run, exit)));
         });
         self.at_work.insert(
@@ -164,5 +193,33 @@ impl Daemon {
                 stopping: None,
             },
         );
+    }
+}
+
+/// A run on another host that gave no sign of life for so long is taken for dead.
+const SILENCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Wait for a run on another host.
+async fn elsewhere(ledger: &Ledger, id: &str, run: &str) -> Exit {
+    loop {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // While the ledger is away nobody knows anything.
+        let Ok(found) = ledger.fire(id).await else {
+            continue;
+        };
+        let alive = found.is_some_and(|fire| {
+            fire.status == Status::Running
+                && fire.run.as_deref() == Some(run)
+                && fire
+                    .seen
+                    .is_some_and(|seen| Timestamp::now().duration_since(seen) < SILENCE)
+        });
+        if !alive {
+            return Exit {
+                code: None,
+                text: "its process on another host gave no sign of life for a minute".to_owned(),
+                stopped: None,
+            };
+        }
     }
 }

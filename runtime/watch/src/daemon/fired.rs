@@ -98,7 +98,8 @@ impl Daemon {
         };
         match self.admit(&armed, occasion).await? {
             None => ledger.record(Vec::new(), seen_only(seen)).await.map(drop),
-            Some(new) => {
+            Some(mut new) => {
+                self.start_at_once(&mut new);
                 let fires = ledger.record(vec![new], seen_only(seen)).await?;
                 self.recorded(fires);
                 Ok(())
@@ -127,7 +128,8 @@ impl Daemon {
                 ..Occasion::default()
             };
             let recorded = match self.admit(&armed, occasion).await {
-                Ok(Some(new)) => {
+                Ok(Some(mut new)) => {
+                    self.start_at_once(&mut new);
                     let with = With {
                         cursor: Some((engine_key(target.as_deref()), time)),
                         ..With::default()
@@ -200,6 +202,10 @@ impl Daemon {
                     "{} ({}): {status}: {why}",
                     fire.runbook, fire.cause
                 ));
+                continue;
+            }
+            if fire.status == Status::Starting {
+                self.launch(fire);
                 continue;
             }
             if fire.policy.overlap() == Overlap::Restart {

@@ -82,7 +82,10 @@ impl Daemon {
                 not_before: Some(start),
                 ..Occasion::default()
             };
-            fires.extend(self.admit(armed, occasion).await?);
+            if let Some(mut new) = self.admit(armed, occasion).await? {
+                self.start_at_once(&mut new);
+                fires.push(new);
+            }
         }
         let with = With {
             cursor: Some((armed.key.clone(), seen.cursor)),

@@ -63,7 +63,7 @@ pub struct Change {
 }
 
 /// The files that a trigger's patterns mean.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FileSet {
     root: PathBuf,
     wanted: GlobSet,

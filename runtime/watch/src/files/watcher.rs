@@ -6,11 +6,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use ccrun_kernel::runbook::trigger::{FileChange, Files};
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RemoveKind, RenameMode};
+use notify::event::{
+    AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode,
+};
 use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::set::{Change, FileSet, Stamp};
+use super::set::{Change, FileSet, Found, Stamp};
 use crate::ledger::FileChanges;
 
 /// A trigger whose files are watched.
@@ -48,10 +50,12 @@ pub struct FileWatcher {
 }
 
 /// A file that vanished is given so long to come back: editors move the old one away and then write
-/// the new one.
+/// the new one. And one that is being written is given so long to be closed.
 const COMES_BACK: Duration = Duration::from_millis(20);
 /// How often files are looked at where the system cannot tell of changes.
 const POLL: Duration = Duration::from_secs(2);
+/// Folders can be made faster than they are walked; their events bring the rest.
+const WALKS: usize = 10;
 /// A stream of changes without a pause fires after this all the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -213,12 +217,10 @@ impl Thread {
             vanished: HashSet::new(),
             poll: poll.map(|every| (every, Instant::now() + every)),
         };
-        // Watches first: what changes during the walk is then told as an event as well.
-        let found = entry.set.walk(None);
-        if entry.poll.is_none() && !self.add(&found.folders, &found.links) {
+        let (found, all) = self.walk(&mut entry.set, None, entry.poll.is_none());
+        if !all {
             entry.poll = Some((POLL, Instant::now() + POLL));
         }
-        let found = entry.set.walk(None);
         let changes = entry.set.compare_all(&found.files);
         if first || !entry.files.catch_up {
             let seen = seen(&entry.key, &changes);
@@ -317,6 +319,10 @@ impl Thread {
             event.kind,
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From))
         );
+        let settled = !matches!(
+            event.kind,
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_))
+        );
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
             EventKind::Access(_) => return,
@@ -342,14 +348,17 @@ impl Thread {
             );
             if !gone && arrives && path.is_dir() {
                 self.arrived(path, now);
+                self.through_links(path, now);
                 continue;
             }
             if was_folder {
                 continue;
             }
-            self.touched(path, now);
+            self.touched(path, now, settled);
             if let Some(links) = self.links.get(path).cloned() {
-                links.iter().for_each(|link| self.touched(link, now));
+                links
+                    .iter()
+                    .for_each(|link| self.touched(link, now, settled));
             }
             if gone || arrives {
                 // A link to a folder that now leads elsewhere, or a file that is one.
@@ -359,10 +368,10 @@ impl Thread {
     }
 
     /// A file may have changed.
-    fn touched(&mut self, path: &Path, now: Instant) {
+    fn touched(&mut self, path: &Path, now: Instant, settled: bool) {
         for entry in &mut self.entries {
             if entry.poll.is_none() && entry.set.means(path) {
-                entry.mark([path.to_owned()], now);
+                entry.mark([path.to_owned()], now, settled);
             }
         }
     }
@@ -381,7 +390,7 @@ impl Thread {
             if let Ok(leads_to) = link.canonicalize() {
                 self.add(&[], &[(link.clone(), leads_to)]);
             }
-            self.touched(&link, now);
+            self.touched(&link, now, true);
         }
     }
 
@@ -391,16 +400,13 @@ impl Thread {
             if self.entries[place].poll.is_some() || !self.entries[place].set.enters(folder) {
                 continue;
             }
-            let found = self.entries[place].set.walk(Some(folder));
-            self.add(&found.folders, &found.links);
-            // Once more: files that came before the watch did.
-            let found = self.entries[place].set.walk(Some(folder));
+            let found = self.walk_of(place, Some(folder));
             let paths: Vec<PathBuf> = found
                 .files
                 .keys()
                 .map(|name| self.root.join(name))
                 .collect();
-            self.entries[place].mark(paths, now);
+            self.entries[place].mark(paths, now, true);
         }
     }
 
@@ -421,22 +427,53 @@ impl Thread {
         }
         for entry in &mut self.entries {
             let known = entry.set.known_below(folder);
-            entry.mark(known, now);
+            entry.mark(known, now, true);
         }
+        // The system may tell of the end of an old folder when there is a new one of that name.
+        if folder.is_dir() {
+            self.arrived(folder, now);
+        }
+    }
+
+    fn walk_of(&mut self, place: usize, from: Option<&Path>) -> Found {
+        // Out of its place for a moment: walking adds watches, which are everybody's.
+        let mut set = std::mem::take(&mut self.entries[place].set);
+        let watch = self.entries[place].poll.is_none();
+        let (found, _) = self.walk(&mut set, from, watch);
+        self.entries[place].set = set;
+        found
+    }
+
+    /// Walk over files with every folder on the way watched, and say whether that was possible. What
+    /// comes after a folder is watched is told as an event; so a walk that finds no folder that is not
+    /// watched yet has seen all that came before.
+    fn walk(&mut self, set: &mut FileSet, from: Option<&Path>, watch: bool) -> (Found, bool) {
+        let mut found = set.walk(from);
+        if !watch {
+            return (found, true);
+        }
+        for _ in 0..WALKS {
+            let watched = self.folders.len();
+            if !self.add(&found.folders, &found.links) {
+                return (found, false);
+            }
+            if self.folders.len() == watched {
+                break;
+            }
+            found = set.walk(from);
+        }
+        (found, true)
     }
 
     /// Look at all files of a trigger.
     fn rescan(&mut self, place: usize, now: Instant) {
-        let found = self.entries[place].set.walk(None);
-        if self.entries[place].poll.is_none() {
-            self.add(&found.folders, &found.links);
-        }
+        let found = self.walk_of(place, None);
         let changes = self.entries[place].set.compare_all(&found.files);
         let paths: Vec<PathBuf> = changes
             .iter()
             .map(|change| self.root.join(&change.path))
             .collect();
-        self.entries[place].mark(paths, now);
+        self.entries[place].mark(paths, now, true);
     }
 
     fn poll(&mut self, now: Instant) {
@@ -493,21 +530,21 @@ impl Thread {
 }
 
 impl Entry {
-    fn mark(&mut self, paths: impl IntoIterator<Item = PathBuf>, now: Instant) {
-        let before = self.dirty.len();
+    /// Files may have changed. `settled` is whether whoever changed them is done with them.
+    fn mark(&mut self, paths: impl IntoIterator<Item = PathBuf>, now: Instant, settled: bool) {
         self.dirty.extend(paths);
         if self.dirty.is_empty() {
             return;
         }
-        if self.dirty.len() == before
-            && self.due.is_some()
-            && self.files.debounce.to_std().is_zero()
-        {
-            return;
-        }
         let debounce = self.files.debounce.to_std();
         let since = *self.since.get_or_insert(now);
-        self.due = Some((now + debounce).min(since + LONGEST_WAIT.max(debounce * 20)));
+        self.due = Some(if debounce < COMES_BACK {
+            let wait = if settled { debounce } else { COMES_BACK };
+            let due = now + wait;
+            self.due.map_or(due, |before| before.min(due))
+        } else {
+            (now + debounce).min(since + LONGEST_WAIT.max(debounce * 20))
+        });
     }
 }
 
@@ -547,7 +584,7 @@ fn seen(key: &str, changes: &[Change]) -> FileChanges {
 /// Whether a folder is on a file system that others change without this host hearing of it
 /// (the numbers of statfs(2)).
 fn is_remote(path: &Path) -> bool {
-    const REMOTE: [i64; 6] = [
+    const REMOTE: [i128; 6] = [
         0x6969,      // NFS
         0xFF53_4D42, // CIFS
         0xFE53_4D42, // SMB2
@@ -556,7 +593,7 @@ fn is_remote(path: &Path) -> bool {
         0x6573_5546, // FUSE
     ];
     rustix::fs::statfs(path).is_ok_and(|found| {
-        let kind: i64 = i64::try_from(found.f_type).unwrap_or(0);
+        let kind = i128::from(found.f_type);
         REMOTE.contains(&(kind & 0xFFFF_FFFF))
     })
 }

@@ -141,6 +141,8 @@ pub struct NewFire {
     pub status: Status,
     /// Why it ended at once.
     pub error: Option<String>,
+    /// The run that is started for it at once: its status is [`Status::Starting`] then.
+    pub run: Option<String>,
 }
 
 /// A recorded firing.
@@ -182,6 +184,8 @@ pub struct Fire {
     pub process: Option<Process>,
     /// When that was.
     pub started: Option<Timestamp>,
+    /// When that process last gave a sign of life.
+    pub seen: Option<Timestamp>,
     /// When it ended.
     pub finished: Option<Timestamp>,
     /// Why it did not end well.
@@ -251,6 +255,7 @@ pub(super) fn fire(row: &AnyRow) -> sqlx::Result<Fire> {
         run: row.try_get("run")?,
         process,
         started: optional_time(row, "started")?,
+        seen: optional_time(row, "seen")?,
         finished: optional_time(row, "finished")?,
         error: row.try_get("error")?,
     })

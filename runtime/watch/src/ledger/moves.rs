@@ -39,7 +39,7 @@ impl Ledger {
     pub async fn claim(&self, id: &str, run: &str, process: &Process) -> Result<Option<Fire>> {
         let claimed = sqlx::query(
             "UPDATE watch_fires SET status = 'running', host = $3, pid = $4, pid_start = $5, \
-             started = $6 WHERE id = $1 AND run = $2 AND status = 'starting'",
+             started = $6, seen = $6 WHERE id = $1 AND run = $2 AND status = 'starting'",
         )
         .bind(id.to_owned())
         .bind(run.to_owned())
@@ -54,6 +54,18 @@ impl Ledger {
             return Ok(None);
         }
         self.fire(id).await
+    }
+
+    /// The process of a run lives: for daemons on other hosts, which can't see that.
+    ///
+    /// # Errors
+    /// `watch.ledger`
+    pub async fn beat(&self, id: &str, run: &str) -> Result<()> {
+        let sql =
+            "UPDATE watch_fires SET seen = $3 WHERE id = $1 AND run = $2 AND status = 'running'";
+        self.run(sql, &[Some(id), Some(run), Some(&now())])
+            .await
+            .map(drop)
     }
 
     /// A firing ended: whether this run was still the one to say so. A runbook's success and failure
@@ -207,8 +219,9 @@ pub(super) async fn insert(
     let time = now();
     let inserted = sqlx::query(
         "INSERT INTO watch_fires (id, dedup, trigger_key, runbook, path, source, cause, payload, \
-         params, policy, chain, due, fired, not_before, status, attempt, finished, error, told) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $16, $17, $18) \
+         params, policy, chain, due, fired, not_before, status, attempt, finished, error, told, run) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $16, $17, \
+         $18, $19) \
          ON CONFLICT (dedup) DO NOTHING",
     )
     .bind(id.clone())
@@ -229,6 +242,7 @@ pub(super) async fn insert(
     .bind(ended.then_some(time))
     .bind(new.error)
     .bind(i64::from(ended))
+    .bind(new.run)
     .execute(&mut **transaction)
     .await?;
     if inserted.rows_affected() == 0 {

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS watch_fires (
     pid         BIGINT,
     pid_start   BIGINT,
     started     TEXT,
+    seen        TEXT,                       -- the last sign of life of its process
     finished    TEXT,
     error       TEXT,
     told        BIGINT NOT NULL             -- whether those who wait for its end were told

@@ -20,6 +20,7 @@ fn new(dedup: &str) -> NewFire {
         not_before: Timestamp::now(),
         status: Status::Queued,
         error: None,
+        run: None,
     }
 }
 
@@ -31,14 +32,10 @@ async fn one(ledger: &Ledger, dedup: &str) -> Option<Fire> {
     fires.into_iter().next()
 }
 
-#[tokio::test]
-async fn a_firing_is_recorded_once_and_claimed_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path()).await.unwrap();
+async fn a_firing_is_recorded_once_and_claimed_once(ledger: Ledger, other: Ledger) {
     let fire = one(&ledger, "x").await.unwrap();
     assert_eq!(fire.chain, ["a", "b"]);
     // Noticed again, by another daemon: nothing.
-    let other = Ledger::open(folder.path()).await.unwrap();
     assert!(one(&other, "x").await.is_none());
 
     let me = Process::current();
@@ -91,10 +88,7 @@ async fn a_firing_is_recorded_once_and_claimed_once() {
     );
 }
 
-#[tokio::test]
-async fn what_belongs_together_is_recorded_together() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path()).await.unwrap();
+async fn what_belongs_together_is_recorded_together(ledger: Ledger, _other: Ledger) {
     let at: Timestamp = "2026-03-29T01:00:00Z".parse().unwrap();
     let changes = FileChanges {
         trigger: "t1".to_owned(),
@@ -148,10 +142,7 @@ async fn what_belongs_together_is_recorded_together() {
     assert_eq!(ledger.open_fires().await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn recovery_is_told_from_success() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(folder.path()).await.unwrap();
+async fn recovery_is_told_from_success(ledger: Ledger, _other: Ledger) {
     for (failing, before) in [
         (false, false),
         (true, false),
@@ -170,4 +161,102 @@ async fn recovery_is_told_from_success() {
     ledger.stop("t1", "backup", "too often").await.unwrap();
     assert_eq!(ledger.stopped().await.unwrap()[0].reason, "too often");
     assert_eq!(ledger.go_on("backup").await.unwrap(), 1);
+}
+
+/// A database of its own.
+fn database() -> String {
+    let postgres = ccrun_tests::postgres::Postgres::shared();
+    postgres.url_of(&postgres.create_database())
+}
+
+#[tokio::test]
+async fn a_firing_is_recorded_once_and_claimed_once_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Ledger::open(folder.path());
+    a_firing_is_recorded_once_and_claimed_once(open().await.unwrap(), open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_firing_is_recorded_once_and_claimed_once_in_postgres() {
+    let url = database();
+    let open = || Ledger::open_postgres(&url);
+    a_firing_is_recorded_once_and_claimed_once(open().await.unwrap(), open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_belongs_together_is_recorded_together_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Ledger::open(folder.path());
+    what_belongs_together_is_recorded_together(open().await.unwrap(), open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn what_belongs_together_is_recorded_together_in_postgres() {
+    let url = database();
+    let open = || Ledger::open_postgres(&url);
+    what_belongs_together_is_recorded_together(open().await.unwrap(), open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn recovery_is_told_from_success_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Ledger::open(folder.path());
+    recovery_is_told_from_success(open().await.unwrap(), open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn recovery_is_told_from_success_in_postgres() {
+    let url = database();
+    let open = || Ledger::open_postgres(&url);
+    recovery_is_told_from_success(open().await.unwrap(), open().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn one_daemon_leads_in_postgres_until_its_connection_ends() {
+    let url = database();
+    Ledger::open_postgres(&url).await.unwrap();
+    let mut first = crate::Lead::in_postgres(&url).await.unwrap().unwrap();
+    assert!(first.is_held().await);
+    assert!(crate::Lead::in_postgres(&url).await.unwrap().is_err());
+    drop(first);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while crate::Lead::in_postgres(&url).await.unwrap().is_err() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the server takes the lock back"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_record_and_start_each_firing_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database();
+    for shared in [false, true] {
+        let mut tasks = Vec::new();
+        for _ in 0..4 {
+            let ledger = match shared {
+                false => Ledger::open(folder.path()).await.unwrap(),
+                true => Ledger::open_postgres(&url).await.unwrap(),
+            };
+            tasks.push(tokio::spawn(async move {
+                let (mut recorded, mut started) = (0, 0);
+                for n in 0..40 {
+                    recorded += usize::from(one(&ledger, &n.to_string()).await.is_some());
+                    for fire in ledger.open_fires().await.unwrap() {
+                        let run = uuid::Uuid::now_v7().to_string();
+                        started += usize::from(ledger.start(&fire.id, &run).await.unwrap());
+                    }
+                }
+                (recorded, started)
+            }));
+        }
+        let mut all = (0, 0);
+        for task in tasks {
+            let (recorded, started) = task.await.unwrap();
+            all = (all.0 + recorded, all.1 + started);
+        }
+        assert_eq!(all, (40, 40), "shared: {shared}");
+    }
 }
