@@ -1,5 +1,6 @@
 //! Unattended runs: what starts them, how often, and what happens when something is in the way.
 
+use ccrun_tests::postgres::Postgres;
 use ccrun_tests::typed::Story;
 use ccrun_tests::watching::{Watching, free_port, request, until};
 use rustix::process::Signal;
@@ -327,6 +328,67 @@ fn two_daemons_fire_once() {
     ids.dedup();
     assert_eq!(ids.len(), all, "none twice");
     assert_eq!(log.matches("files ").count(), 1);
+}
+
+/// Two folders as two hosts, with one ledger in Postgres.
+#[test]
+fn daemons_on_two_hosts_share_a_ledger_in_postgres() {
+    let postgres = Postgres::shared();
+    let url = postgres.url_of(&postgres.create_database());
+    let hosts: Vec<(Story, u16)> = (0..2)
+        .map(|_| {
+            let port = free_port();
+            let config = format!(
+                "[watch]\nlisten = \"127.0.0.1:{port}\"\nledger = \"secret:LEDGER\"\n\
+                 [target.local.secrets]\nenv_file = \"env\"\n"
+            );
+            let runbook = noting(
+                r#"#{ schedule: "* * * * * *" }, #{ webhook: "/go", secret: "HOOK", signature: "token" }"#,
+                "",
+            );
+            let story = Story::new()
+                .file("ccrun.toml", config)
+                .file("env", format!("HOOK=s3cret\nLEDGER={url}\n"))
+                .file("runbooks/often.rhai", runbook);
+            set_private(&story, "env");
+            (story, port)
+        })
+        .collect();
+    let [(first, _), (second, port)] = &hosts[..] else {
+        unreachable!()
+    };
+    let leader = Watching::ready(first, "ccrun watch");
+    let standby = Watching::begin(second, "ccrun watch");
+    until("the second stands by", || {
+        standby.said().contains("standing by")
+    });
+    // What the one that stands by takes, the other one runs.
+    let headers = [("authorization", "Bearer s3cret")];
+    let mut status = 0;
+    until("it answers", || {
+        status = request(*port, "POST /go", &headers, "").0;
+        status != 0
+    });
+    assert_eq!(status, 202);
+    until("the first runs it", || {
+        first.read("log").contains("webhook ")
+    });
+    leader.kill();
+    until("the second takes over", || {
+        standby.said().contains("watching: ")
+    });
+    until("it goes on", || lines(second) > 1);
+    assert_eq!(standby.stop(), 0);
+    let all = first.read("log") + &second.read("log");
+    let mut ids: Vec<&str> = all.lines().collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "none twice");
+    assert!(
+        !second.read("watch.log").contains(&url),
+        "the address is a secret"
+    );
 }
 
 #[test]

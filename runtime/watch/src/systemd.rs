@@ -112,7 +112,7 @@ EnvironmentFile=-/etc/ccrun/environment
 
 NoNewPrivileges=yes
 ProtectSystem=strict
-ReadWritePaths={folder} {state}
+ReadWritePaths={folder} -{state}
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes

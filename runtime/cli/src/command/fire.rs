@@ -74,7 +74,12 @@ fn begin(app: &App, fire: &Fire, source: Option<String>, run: &str) -> Result<u8
             format!("the text of {} is not in the ledger", fire.path),
         )
     })?;
-    let runbook = parse(Path::new(&fire.path), text)?;
+    // Recorded on another host, it may be in another folder here.
+    let path = match Path::new(&fire.path) {
+        path if path.is_file() => path.to_owned(),
+        _ => app.locate(Path::new(&fire.runbook)),
+    };
+    let runbook = parse(path, text)?;
     let params = match &runbook.header {
         None => rhai::Map::new(),
         Some(header) => {

@@ -42,10 +42,23 @@ impl Daemon {
             }
         }
         let stopped = self.shared.ledger.stopped().await?;
-        self.stopped = stopped
-            .into_iter()
-            .map(|stopped| (stopped.trigger, stopped.reason))
-            .collect();
+        let before = std::mem::replace(
+            &mut self.stopped,
+            stopped
+                .into_iter()
+                .map(|stopped| (stopped.trigger, stopped.reason))
+                .collect(),
+        );
+        // What goes on begins with a clean slate.
+        for key in before.keys().filter(|key| !self.stopped.contains_key(*key)) {
+            self.selfish.remove(key);
+            self.shared.limits.forget(key);
+        }
+        let listened = self.shared.settings.read().listen;
+        if listened != setup.settings.listen {
+            self.host
+                .remark("`[watch] listen` is another: start `ccrun watch` again for that");
+        }
         *self.shared.settings.write() = setup.settings;
         *self.shared.routes.write() = Arc::new(self.routes().await);
         for armed in self.catalog.triggers().cloned().collect::<Vec<_>>() {

@@ -282,6 +282,11 @@ impl Thread {
                 }
                 // It went away in the meantime.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                // Nobody can look into it either.
+                Err(notify::Error {
+                    kind: ErrorKind::Io(error),
+                    ..
+                }) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
                 Err(error) => {
                     all = false;
                     self.trouble(&format!(

@@ -67,7 +67,7 @@ pub(super) async fn sqlite(folder: &Path) -> Result<Ledger> {
                 connection
                     .execute(
                         "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
-                         PRAGMA synchronous = FULL;",
+                         PRAGMA synchronous = FULL; PRAGMA cache_size = -512;",
                     )
                     .await?;
                 Ok(())
