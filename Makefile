@@ -3,7 +3,7 @@
 CARGO ?= cargo
 POSTGRES ?= 15
 
-.PHONY: help demo prepare test bench docs
+.PHONY: help demo prepare test soak bench docs
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ prepare: ## install and start what the tests need: the PostgreSQL server binarie
 test: prepare ## run every test against real services
 	$(CARGO) build --locked -p ccrun
 	$(CARGO) test --workspace --locked
+
+soak: prepare ## 2,000 triggers in ten minutes, the daemon killed again and again
+	$(CARGO) build --locked -p ccrun
+	CCRUN_SOAK=2000/600 $(CARGO) test --workspace --locked --test watch_soak
 
 bench: prepare ## measure, side by side with peers; writes target/bench/summary.md
 	$(CARGO) build --release --locked -p ccrun

@@ -8,3 +8,4 @@ pub mod postgres;
 pub mod stack;
 pub mod terminal;
 pub mod typed;
+pub mod watching;

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
+use ccrun_kernel::config::Target;
 use ccrun_kernel::{Access, Client, Error, Result};
 
 use super::failure::failed;
@@ -25,7 +26,21 @@ pub struct Engine {
 
 impl Client for Engine {
     async fn open(access: &Access) -> Result<Self> {
-        let host = Host::find(access.target(), |name| {
+        let engine = Self::of_target(access.target()).await?;
+        Ok(Self {
+            read_only: access.read_only(),
+            ..engine
+        })
+    }
+}
+
+impl Engine {
+    /// The engine of a target, for reading only.
+    ///
+    /// # Errors
+    /// `docker.*` if it can't be reached.
+    pub async fn of_target(target: &Target) -> Result<Self> {
+        let host = Host::find(target, |name| {
             std::env::var(name).ok().filter(|text| !text.is_empty())
         })?;
         let docker = connect(&host)?
@@ -35,12 +50,10 @@ impl Client for Engine {
         Ok(Self {
             docker,
             host,
-            read_only: access.read_only(),
+            read_only: true,
         })
     }
-}
 
-impl Engine {
     /// For calls that only read.
     #[must_use]
     pub fn read(&self) -> &Docker {

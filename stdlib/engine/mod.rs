@@ -6,9 +6,11 @@
 
 mod client;
 mod context;
+mod events;
 mod failure;
 mod host;
 
 pub use client::Engine;
+pub use events::{Heard, listen};
 pub use failure::{failed, is_not_found, not_found, status};
 pub use host::Host;

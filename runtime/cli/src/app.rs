@@ -59,6 +59,8 @@ pub struct Source {
     pub parent: Option<String>,
     /// Whether it goes on with a run that the journal knows.
     pub goes_on: bool,
+    /// The value of `trigger`.
+    pub trigger: rhai::Dynamic,
 }
 
 impl Source {
@@ -75,6 +77,7 @@ impl Source {
             id: RunId::random(),
             parent: None,
             goes_on: false,
+            trigger: rhai::Dynamic::UNIT,
         }
     }
 
@@ -219,6 +222,19 @@ impl App {
         app.runtime = Arc::clone(&self.runtime);
         app.journal = self.journal.clone();
         Ok(app)
+    }
+
+    /// The same application with the configuration as it is now.
+    pub fn read_again(&self) -> Result<Self> {
+        Ok(Self {
+            common: self.common.clone(),
+            registry: Arc::clone(&self.registry),
+            modules: Arc::clone(&self.modules),
+            config: Config::find(&self.folder)?,
+            folder: self.folder.clone(),
+            runtime: Arc::clone(&self.runtime),
+            journal: self.journal.clone(),
+        })
     }
 
     /// The same application, changing nothing.
@@ -390,7 +406,7 @@ impl App {
             prompter: TerminalPrompter::if_interactive(terminal.clone()),
             journal,
             params: source.params.clone(),
-            trigger: rhai::Dynamic::UNIT,
+            trigger: source.trigger.clone(),
             policy,
             limits,
             timeout: source
@@ -436,9 +452,9 @@ impl App {
 }
 
 /// The commands, for "did you mean".
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "run", "repl", "list", "doc", "new", "check", "history", "show", "resume", "plan", "apply",
-    "lock", "secret", "doctor",
+    "lock", "secret", "doctor", "watch",
 ];
 
 fn collect(root: &Path, folder: &Path, entries: &mut Vec<Entry>) {

@@ -136,6 +136,17 @@ pub enum Command {
     /// Keep secrets in an age-encrypted file.
     #[command(subcommand)]
     Secret(Secret),
+    /// Run the triggers of the runbooks, until stopped.
+    Watch(Watch),
+    /// The process of one firing, started by `ccrun watch`.
+    #[command(hide = true)]
+    Fire {
+        /// The firing.
+        id: String,
+        /// Its run.
+        #[arg(long)]
+        run: String,
+    },
     /// Can I reach everything? Looks at the configuration, the journal and the target.
     Doctor,
     /// Print completions for a shell.
@@ -265,6 +276,38 @@ pub enum Secret {
         /// How many characters.
         #[arg(long, default_value_t = 32)]
         length: usize,
+    },
+}
+
+/// How to run triggers.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Watch {
+    /// Say what will run, when and why, and run nothing.
+    #[arg(long, conflicts_with = "once")]
+    pub list: bool,
+    /// Run what is due now, and end.
+    #[arg(long)]
+    pub once: bool,
+    #[command(subcommand)]
+    pub command: Option<WatchCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WatchCommand {
+    /// Write a systemd unit that runs `ccrun watch` here.
+    Install {
+        /// The user it runs as; you by default.
+        #[arg(long)]
+        user: Option<String>,
+        /// Print the unit instead of writing it.
+        #[arg(long)]
+        print: bool,
+    },
+    /// Let triggers that were stopped for firing too often go on.
+    GoOn {
+        /// The runbook.
+        runbook: String,
     },
 }
 

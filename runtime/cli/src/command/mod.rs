@@ -7,6 +7,7 @@ pub mod doc;
 mod doctor;
 mod eval;
 pub mod execute;
+mod fire;
 mod history;
 mod list;
 mod lock;
@@ -19,6 +20,7 @@ mod resume;
 mod run;
 mod secret;
 mod show;
+mod watch;
 
 use ccrun_kernel::Error;
 
@@ -49,6 +51,8 @@ pub fn dispatch(cli: Cli) -> u8 {
             Command::Apply { plan } => apply::apply(&app, &plan),
             Command::Lock(args) => lock::lock(&app, &args),
             Command::Secret(args) => secret::secret(&app, &args),
+            Command::Watch(args) => watch::watch(&app, &args),
+            Command::Fire { id, run } => fire::fire(&app, &id, &run),
             Command::Doctor => doctor::doctor(&app),
             Command::Completions { shell } => completions::completions(shell),
             Command::Repl | Command::Runbook(_) => repl::repl(&app),

@@ -3,10 +3,10 @@
 use ccrun_kernel::Result;
 use ccrun_kernel::prompt::{Question, QuestionKind};
 use ccrun_kernel::rhai::{Dynamic, Map};
-use ccrun_kernel::runbook::Runbook;
 use ccrun_kernel::runbook::params::{
     ParamKind, ParamSources, ParamSpec, parse_value, resolve as resolve_params,
 };
+use ccrun_kernel::runbook::{Header, Runbook};
 use ccrun_kernel::secret::{Redactor, Secret};
 use ccrun_kernel::value::KeptSecret;
 
@@ -29,7 +29,15 @@ pub fn resolve(app: &App, runbook: &Runbook, args: &Run) -> Result<Map> {
     if let Some(file) = &args.params_file {
         given = given.file(file)?;
     }
-    let mut resolved = resolve_params(&header.params, &given)?;
+    find(app, header, &given)
+}
+
+/// The value of every parameter, from what is given.
+///
+/// # Errors
+/// What is missing, unknown or wrong.
+pub fn find(app: &App, header: &Header, given: &ParamSources) -> Result<Map> {
+    let mut resolved = resolve_params(&header.params, given)?;
     for warning in &resolved.warnings {
         render::remark(&format!("warning: {warning}"));
     }

@@ -1,14 +1,13 @@
 //! The header: `runbook(#{ … })`, the first statement of a runbook.
 
-use indexmap::IndexMap;
-use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
-use serde_json::Value;
-
 use super::literal::{Entry, Literal, LiteralValue, known_keys, not_one_map};
 use super::params::ParamSpec;
+use super::trigger::Trigger;
 use crate::error::{Error, Location, Result};
 use crate::permission::Needs;
 use crate::value::Duration;
+use indexmap::IndexMap;
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 /// What a runbook says of itself.
 #[derive(Debug, Clone, Default)]
@@ -38,15 +37,6 @@ pub struct Header {
 pub struct Limits {
     /// The greatest number of operations of the interpreter.
     pub operations: Option<u64>,
-}
-
-/// One entry of `on`, which the scheduler understands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trigger {
-    /// The map as it is written.
-    pub spec: Value,
-    /// Where it stands.
-    pub location: Option<Location>,
 }
 
 const KEYS: [&str; 8] = [
@@ -160,6 +150,9 @@ fn from_entries(entries: &[Entry]) -> Result<Header> {
             _ => {}
         }
     }
+    for trigger in &header.on {
+        trigger.fits(&header.params)?;
+    }
     Ok(header)
 }
 
@@ -210,10 +203,7 @@ fn triggers(value: &Literal) -> Result<Vec<Trigger>> {
     items
         .iter()
         .map(|item| match item.as_map() {
-            Some(_) => Ok(Trigger {
-                spec: item.to_json(),
-                location: item.at.clone(),
-            }),
+            Some(entries) => Trigger::from_literal(item, entries),
             None => Err(wrong(item, "on", "an array of maps").hint(example)),
         })
         .collect()

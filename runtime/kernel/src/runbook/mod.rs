@@ -4,18 +4,20 @@ mod header;
 mod literal;
 pub mod params;
 mod tokens;
+pub mod trigger;
 
 use std::path::{Path, PathBuf};
 
 use rhai::{AST, Engine, OptimizationLevel, Token};
 
-pub use header::{Header, Limits, Trigger};
+pub use header::{Header, Limits};
 pub use literal::{Entry, Literal, LiteralValue};
 pub use params::{
     ENVIRONMENT_PREFIX, ParamKind, ParamSource, ParamSources, ParamSpec, ResolvedParams,
     parse_value, resolve,
 };
 pub use tokens::{StepBody, step_bodies};
+pub use trigger::{Trigger, TriggerSource};
 
 use crate::error::{Error, Result};
 use crate::script_error;

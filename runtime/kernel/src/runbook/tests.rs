@@ -16,7 +16,7 @@ runbook(#{
         again:    #{ type: "int" },
     },
     needs: #{ pg: ["postgres"], s3: ["backups"] },
-    on:    [ #{ schedule: "0 2 * * *", timezone: "UTC" } ],
+    on:    [ #{ schedule: "0 2 * * *", timezone: "UTC", params: #{ again: 1 } } ],
     lock:  "backup",
     limits: #{ operations: 1_000 },
     timeout: "2h",
@@ -89,7 +89,7 @@ fn a_header_is_read_without_running_the_rest() {
     assert_eq!(places, [("pg", 15), ("s3", 33)]);
     assert_eq!(
         header.on[0].spec,
-        json!({ "schedule": "0 2 * * *", "timezone": "UTC" })
+        json!({ "schedule": "0 2 * * *", "timezone": "UTC", "params": { "again": 1 } })
     );
     assert_eq!(
         header.on[0].location.as_ref().unwrap().to_string(),
@@ -107,12 +107,14 @@ fn the_forms_of_a_header() {
     assert!(header("runbook(#{});").params.is_empty());
     assert!(header("runbook(#{})").needs.is_none());
     assert_eq!(
-        header("runbook(#{ on: #{ every: -5 } });").on[0].spec,
-        json!({ "every": -5 })
+        header("runbook(#{ on: #{ after: \"a\" } });").on[0].spec,
+        json!({ "after": "a" })
     );
-    let nested = header(r#"runbook(#{ on: [#{ a: (), b: [-1.5, +2, true], "c d": #{} }] });"#);
+    let nested = header(
+        r#"runbook(#{ on: [#{ webhook: "/a", secret: "S", when: #{ a: (), b: [-1.5, +2, true], "c d": #{} } }] });"#,
+    );
     assert_eq!(
-        nested.on[0].spec,
+        nested.on[0].spec["when"],
         json!({ "a": null, "b": [-1.5, 2, true], "c d": {} })
     );
     assert_eq!(

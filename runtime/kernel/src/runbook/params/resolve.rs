@@ -102,6 +102,13 @@ impl ParamSources {
         Ok(self)
     }
 
+    /// Values from elsewhere, in place of a file. `origin` stands in error messages.
+    #[must_use]
+    pub fn values(mut self, origin: &str, values: serde_json::Map<String, Value>) -> Self {
+        self.file = Some((PathBuf::from(origin), values));
+        self
+    }
+
     /// The environment; variables without the prefix are ignored.
     #[must_use]
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {

@@ -92,7 +92,7 @@ fn parse_secret(spec: &ParamSpec, text: &str) -> Result<Dynamic> {
 
 impl ParamSpec {
     /// A default or a file may hold the value in its own type instead of as a text.
-    pub(super) fn read(&self, value: &Value) -> Result<Dynamic> {
+    pub(in crate::runbook) fn read(&self, value: &Value) -> Result<Dynamic> {
         let same_type = match (self.kind, value) {
             (_, Value::String(text)) => return parse_value(self, text),
             (ParamKind::Int, Value::Number(n)) => n.is_i64(),
