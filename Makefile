@@ -13,7 +13,7 @@ demo: ## deploy the reference stack on this machine, and say what to try next
 	$(CARGO) build --release --locked -p ccrun
 	@target/release/ccrun --quiet runbooks/secrets.rhai --param file=.ccrun/demo.env \
 		--param domain=localhost --param url=http://127.0.0.1:18080
-	target/release/ccrun runbooks/deploy.rhai --target demo
+	target/release/ccrun --yes runbooks/deploy.rhai --target demo
 	@tests/testbed/next
 
 # The tests start a Postgres of their own from the server's binaries; Debian's packages start no

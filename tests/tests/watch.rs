@@ -217,7 +217,8 @@ fn overlapping(policy: &str) -> (usize, String) {
 
 fn set_private(story: &Story, name: &str) {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(story.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(story.path(name), std::fs::Permissions::from_mode(0o600))
+        .expect("as it was written");
 }
 
 #[test]

@@ -197,7 +197,8 @@ step("Record", || for file in trigger.files { fs::append("record/file", `${file.
 
 fn set_private(story: &Story) {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(story.path("env"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(story.path("env"), std::fs::Permissions::from_mode(0o600))
+        .expect("as it was written");
 }
 
 /// Send triggers, evenly over the time: how many of each kind.
@@ -216,7 +217,7 @@ fn send(
             // The name appears at once with everything in it.
             let name = format!("in/{round}-{n}.txt");
             story.write("part", "x");
-            std::fs::rename(story.path("part"), story.path(&name)).unwrap();
+            std::fs::rename(story.path("part"), story.path(&name)).expect("as it was written");
             files += 1;
         }
         for n in 0..2 {
@@ -264,13 +265,14 @@ fn check_times(story: &Story, elapsed: Duration) -> usize {
     let mut missed = 0;
     for (line, count) in &record {
         assert_eq!(*count, 1, "{line}");
-        let (time, before) = line.split_once(' ').unwrap();
-        due.push(time.parse().unwrap());
-        missed += before.parse::<usize>().unwrap();
+        let (time, before) = line.split_once(' ').expect("as it was written");
+        due.push(time.parse().expect("as it was written"));
+        missed += before.parse::<usize>().expect("as it was written");
     }
     due.sort_unstable();
     let (first, last) = (due[0], due[due.len() - 1]);
-    let span = usize::try_from((last.as_second() - first.as_second()) / 5 + 1).unwrap();
+    let span =
+        usize::try_from((last.as_second() - first.as_second()) / 5 + 1).expect("as it was written");
     assert_eq!(due.len() + missed, span, "{due:?}");
     assert!(
         span as u64 + 2 >= elapsed.as_secs() / 5,
