@@ -142,10 +142,14 @@ pub enum Command {
     #[command(hide = true)]
     Fire {
         /// The firing.
-        id: String,
+        #[arg(required_unless_present = "wait", requires = "run")]
+        id: Option<String>,
         /// Its run.
         #[arg(long)]
-        run: String,
+        run: Option<String>,
+        /// Wait for both on standard input.
+        #[arg(long, conflicts_with = "id")]
+        wait: bool,
     },
     /// Can I reach everything? Looks at the configuration, the journal and the target.
     Doctor,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ccrun_kernel::journal::Process;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 /// Why a run was told to stop.
@@ -39,13 +39,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where lines of a run's output go.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Run a command to its end.
-pub async fn run(
-    command: std::process::Command,
-    timeout: Option<Duration>,
-    mut stops: mpsc::UnboundedReceiver<StopReason>,
-    say: Say,
-) -> Exit {
+/// A process that is ready and waits on its standard input to be told what to run: starting a program
+/// takes longer than everything else between a change and the first line of a runbook. It ends by
+/// itself when its standard input is closed, so also when the daemon is killed.
+#[derive(Debug)]
+pub struct Spare(Child);
+
+impl Spare {
+    /// Start one.
+    pub fn start(command: std::process::Command) -> Option<Self> {
+        let mut command = prepared(command);
+        command.stdin(Stdio::piped());
+        command.spawn().ok().map(Self)
+    }
+
+    /// Tell it what to run; `None` if it is gone.
+    async fn told(mut self, line: &str) -> Option<Child> {
+        let mut input = self.0.stdin.take()?;
+        let written =
+            tokio::time::timeout(Duration::from_secs(1), input.write_all(line.as_bytes()));
+        written.await.ok()?.ok()?;
+        Some(self.0)
+    }
+}
+
+fn prepared(command: std::process::Command) -> Command {
     let mut command = Command::from(command);
     command
         .stdin(Stdio::null())
@@ -53,7 +71,36 @@ pub async fn run(
         .stderr(Stdio::piped())
         // Ctrl-C on the daemon's terminal is for the daemon, which lets its runs finish.
         .process_group(0);
-    let mut child = match command.spawn() {
+    command
+}
+
+/// How a run gets its process.
+pub struct Start {
+    /// A process that waits, and the line to tell it.
+    pub spare: Option<(Spare, String)>,
+    /// The command, if there is none.
+    pub command: std::process::Command,
+}
+
+impl Start {
+    async fn child(self) -> std::io::Result<Child> {
+        if let Some((spare, line)) = self.spare
+            && let Some(child) = spare.told(&line).await
+        {
+            return Ok(child);
+        }
+        prepared(self.command).spawn()
+    }
+}
+
+/// Run a process to its end.
+pub async fn run(
+    start: Start,
+    timeout: Option<Duration>,
+    mut stops: mpsc::UnboundedReceiver<StopReason>,
+    say: Say,
+) -> Exit {
+    let mut child = match start.child().await {
         Ok(child) => child,
         Err(error) => {
             return Exit {
@@ -191,7 +238,11 @@ mod tests {
         let to = Arc::clone(&said);
         let (_stop, stops) = mpsc::unbounded_channel();
         let say: Say = Arc::new(move |line: &str| to.lock().push(line.to_owned()));
-        let exit = run(shell(script), timeout, stops, say).await;
+        let start = Start {
+            spare: None,
+            command: shell(script),
+        };
+        let exit = run(start, timeout, stops, say).await;
         let said = said.lock().clone();
         (exit, said)
     }
@@ -207,6 +258,28 @@ mod tests {
         assert_eq!(exit.text, "its process was killed by signal 9");
         let (exit, said) = ended("head -c 100000 /dev/zero | tr '\\0' x", None).await;
         assert_eq!((exit.code, said[0].len()), (Some(0), LONGEST));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_waits_is_told_what_to_run() {
+        let told = async |spare: &str| {
+            let said = Arc::new(Mutex::new(Vec::new()));
+            let to = Arc::clone(&said);
+            let say: Say = Arc::new(move |line: &str| to.lock().push(line.to_owned()));
+            let start = Start {
+                spare: Spare::start(shell(spare)).map(|spare| (spare, "one two\n".to_owned())),
+                command: shell("echo started"),
+            };
+            let (_stop, stops) = mpsc::unbounded_channel();
+            let exit = run(start, None, stops, say).await;
+            assert_eq!(exit.code, Some(0));
+            said.lock().clone()
+        };
+        assert_eq!(told("read a b; echo $b $a").await, ["two one"]);
+        // Nobody tells it anything: it ends with its standard input.
+        let mut spare = Spare::start(shell("read a; exit 7")).unwrap();
+        drop(spare.0.stdin.take());
+        assert_eq!(spare.0.wait().await.unwrap().code(), Some(7));
     }
 
     #[tokio::test]

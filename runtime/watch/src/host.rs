@@ -109,6 +109,9 @@ pub trait Host: Send + Sync + 'static {
     /// The command that runs a firing in a process of its own.
     fn command(&self, fire: &Fire, run: &str) -> std::process::Command;
 
+    /// The command of a process that waits for one line, `ID RUN`, and then runs that firing.
+    fn spare(&self) -> std::process::Command;
+
     /// Tell the operator something.
     fn remark(&self, text: &str);
 }

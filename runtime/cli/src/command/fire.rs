@@ -1,5 +1,6 @@
 //! The process of one firing: it claims the firing, runs the runbook, and says how that ended.
 
+use std::io::BufRead as _;
 use std::path::Path;
 
 use ccrun_kernel::journal::Process;
@@ -19,6 +20,25 @@ const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
 /// The status of a run that was interrupted: the daemon knows why.
 const INTERRUPTED: u8 = 130;
 
+/// Make everything ready, and wait on standard input for the firing to run. Its end means that there
+/// is none.
+pub fn wait(app: &App) -> Result<u8> {
+    drop(app.journal());
+    let ledger = watch::ledger(app)?;
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    let mut words = line.split_whitespace();
+    match (read, words.next(), words.next()) {
+        (Ok(_), Some(id), Some(run)) if line.ends_with('\n') => {
+            // The configuration may have changed since.
+            let app = app.read_again()?;
+            let fire = app.block_on(ledger.claim(id, run, &Process::current()))?;
+            finish(&app, &ledger, fire, id, run)
+        }
+        _ => Ok(0),
+    }
+}
+
 /// Run a firing.
 pub fn fire(app: &App, id: &str, run: &str) -> Result<u8> {
     // The journal is opened meanwhile: somebody waits for the first line of the runbook.
@@ -28,6 +48,11 @@ pub fn fire(app: &App, id: &str, run: &str) -> Result<u8> {
         let fire = app.block_on(ledger.claim(id, run, &Process::current()))?;
         Ok::<_, Error>((ledger, fire))
     })?;
+    finish(app, &ledger, fire, id, run)
+}
+
+/// Run what was claimed, and say how it ended.
+fn finish(app: &App, ledger: &Ledger, fire: Option<Fire>, id: &str, run: &str) -> Result<u8> {
     let Some(fire) = fire else {
         render::remark("this firing is no longer for this process: nothing was run");
         return Ok(0);

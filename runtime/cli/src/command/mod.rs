@@ -52,7 +52,12 @@ pub fn dispatch(cli: Cli) -> u8 {
             Command::Lock(args) => lock::lock(&app, &args),
             Command::Secret(args) => secret::secret(&app, &args),
             Command::Watch(args) => watch::watch(&app, &args),
-            Command::Fire { id, run } => fire::fire(&app, &id, &run),
+            Command::Fire {
+                id: Some(id),
+                run: Some(run),
+                ..
+            } => fire::fire(&app, &id, &run),
+            Command::Fire { .. } => fire::wait(&app),
             Command::Doctor => doctor::doctor(&app),
             Command::Completions { shell } => completions::completions(shell),
             Command::Repl | Command::Runbook(_) => repl::repl(&app),

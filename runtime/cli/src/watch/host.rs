@@ -40,6 +40,33 @@ impl CliHost {
     }
 }
 
+impl CliHost {
+    /// `ccrun fire` with the daemon's own options.
+    fn fire(&self, arguments: &[&str], target: Option<&str>) -> Command {
+        let common = &self.app.common;
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(&self.app.config.folder)
+            .arg("fire")
+            .args(arguments);
+        if let Some(target) = target.or(common.target.as_deref()) {
+            command.args(["--target", target]);
+        }
+        for (given, option) in [
+            (common.dry_run, "--dry-run"),
+            (common.yes, "--yes"),
+            (common.quiet, "--quiet"),
+            (common.verbose, "--verbose"),
+            (common.no_color, "--no-color"),
+        ] {
+            if given {
+                command.arg(option);
+            }
+        }
+        command
+    }
+}
+
 /// The runbooks as the daemon wants them: read, and checked.
 pub fn found(app: &App) -> Vec<Found> {
     let checker = Checker::new(&app.registry, &app.modules);
@@ -120,27 +147,11 @@ impl Host for CliHost {
     }
 
     fn command(&self, fire: &Fire, run: &str) -> Command {
-        let common = &self.app.common;
-        let mut command = Command::new(&self.program);
-        command
-            .current_dir(&self.app.config.folder)
-            .args(["fire", &fire.id, "--run", run]);
-        let target = fire.policy.target.as_ref().or(common.target.as_ref());
-        if let Some(target) = target {
-            command.args(["--target", target]);
-        }
-        for (given, option) in [
-            (common.dry_run, "--dry-run"),
-            (common.yes, "--yes"),
-            (common.quiet, "--quiet"),
-            (common.verbose, "--verbose"),
-            (common.no_color, "--no-color"),
-        ] {
-            if given {
-                command.arg(option);
-            }
-        }
-        command
+        self.fire(&[&fire.id, "--run", run], fire.policy.target.as_deref())
+    }
+
+    fn spare(&self) -> Command {
+        self.fire(&["--wait"], None)
     }
 
     fn remark(&self, text: &str) {

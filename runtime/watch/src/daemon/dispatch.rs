@@ -7,12 +7,14 @@ use std::time::Duration;
 use ccrun_kernel::Result;
 use ccrun_kernel::journal::Process;
 use ccrun_kernel::run::RunId;
+use ccrun_kernel::runbook::TriggerSource;
 use ccrun_kernel::runbook::trigger::Overlap;
 use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{AtWork, Daemon};
-use crate::child::{self, Exit, Say};
+use crate::catalog::Armed;
+use crate::child::{self, Exit, Say, Spare, Start};
 use crate::ledger::{Fire, Ledger, NewFire, Status};
 use crate::shared::Event;
 
@@ -115,7 +117,15 @@ impl Daemon {
             .duration_since(fire.not_before)
             .as_secs_f64();
         self.shared.metrics.began(&fire.runbook, lag);
-        let command = self.host.command(&fire, &run);
+        // One that waits has the daemon's own target.
+        let spare = match fire.policy.target {
+            None => self.spare.take(),
+            Some(_) => None,
+        };
+        let start = Start {
+            spare: spare.map(|spare| (spare, format!("{} {run}\n", fire.id))),
+            command: self.host.command(&fire, &run),
+        };
         let timeout = fire
             .policy
             .timeout
@@ -127,7 +137,7 @@ impl Daemon {
         let say: Say = Arc::new(move |line: &str| host.remark(&format!("{prefix}{line}")));
         let id = fire.id.clone();
         tokio::spawn(async move {
-            let exit = child::run(command, timeout, stops, say).await;
+            let exit = child::run(start, timeout, stops, say).await;
             drop(events.send(Event::Exited(id, run, exit)));
         });
         self.at_work.insert(
@@ -138,6 +148,15 @@ impl Daemon {
                 stopping: None,
             },
         );
+    }
+
+    /// Have a process wait for the next firing, if one may come at any moment.
+    pub(super) fn keep_spare(&mut self) {
+        let sudden =
+            |armed: &Arc<Armed>| !matches!(armed.trigger.source, TriggerSource::Schedule(_));
+        if self.spare.is_none() && self.at_work.is_empty() && self.catalog.triggers().any(sudden) {
+            self.spare = Spare::start(self.host.spare());
+        }
     }
 
     /// Take over what the ledger says is under way: from an earlier life of this daemon, or from

@@ -121,6 +121,7 @@ impl Daemon {
 
     /// Read everything again. What can't be read leaves what was there.
     pub(super) async fn reload(&mut self) {
+        self.spare = None;
         let host = Arc::clone(&self.host);
         let read = tokio::task::spawn_blocking(move || host.read()).await;
         let setup = match read {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
-use crate::child::StopReason;
+use crate::child::{Spare, StopReason};
 use crate::files::{FileEvent, FileWatcher};
 use crate::host::{Host, Settings, Setup};
 use crate::leader::Lead;
@@ -69,6 +69,8 @@ pub struct Daemon {
     /// Changes of files that the ledger could not take yet.
     unrecorded: VecDeque<FileEvent>,
     engines: HashMap<Option<String>, JoinHandle<()>>,
+    /// A process that waits for the next firing.
+    spare: Option<Spare>,
     /// Patterns of the files that everything was read from.
     read_from: Vec<String>,
     stopping: bool,
@@ -112,6 +114,7 @@ impl Daemon {
             selfish: HashMap::new(),
             unrecorded: VecDeque::new(),
             engines: HashMap::new(),
+            spare: None,
             read_from: Vec::new(),
             stopping: false,
             tally: Once::default(),
@@ -202,6 +205,9 @@ impl Daemon {
             }
             self.dispatch().await;
             self.stand();
+            if !self.stopping {
+                self.keep_spare();
+            }
             if self.stopping {
                 let end = *grace.get_or_insert_with(|| self.begin_to_stop());
                 if self.at_work.is_empty() {
@@ -256,6 +262,7 @@ impl Daemon {
 
     fn begin_to_stop(&mut self) -> tokio::time::Instant {
         self.watcher = None;
+        self.spare = None;
         self.engines.drain().for_each(|(_, task)| task.abort());
         let grace = self.shared.settings.read().grace;
         if !self.at_work.is_empty() {
