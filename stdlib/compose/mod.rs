@@ -53,6 +53,7 @@ pub fn namespace() -> Namespace {
         Project::drift,
         Project::wait_healthy,
         Project::up,
+        Project::retire,
         Project::rolling,
         Project::down,
         Project::pull,

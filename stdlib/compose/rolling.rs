@@ -33,6 +33,17 @@ pub struct RollingOptions {
     /// Replace them though nothing differs.
     #[option(default = "false")]
     force: bool,
+    /// Leave the old ones running, for a proxy that is told first to send them nothing more; then `retire` them.
+    #[option(default = "false")]
+    keep_old: bool,
+}
+
+/// How old containers end.
+#[derive(Clone, Options)]
+pub struct RetireOptions {
+    /// How long one has to finish its requests before it is killed.
+    #[option(default = "30s")]
+    grace: Duration,
 }
 
 impl Project {
@@ -41,7 +52,11 @@ impl Project {
     /// New containers are started beside the old ones; when they are healthy, and the proxy has had `settle`
     /// to notice them, the old ones are asked to end (SIGTERM, then `grace`) and removed. If the new ones do not
     /// get healthy they are removed, and the old ones go on as if nothing had happened. If nothing differs, nothing is
-    /// done. Returns a map: `started`, `stopped` (names of containers), `changed`, `elapsed`.
+    /// done. Returns a map: `started`, `stopped`, `old` (names of containers; `old` those that were left for
+    /// `retire`, with `keep_old`), `changed`, `elapsed`.
+    ///
+    /// A request that an old container works on while it is asked to end may fail, if the program in it drops its
+    /// connections then, as PostgREST does. To lose none, `keep_old`, tell the proxy, `retire`.
     ///
     /// The service must not publish a port, have a `container_name`, or keep data of its own: two of it run at once. The
     /// proxy must know several addresses of one name and try another when one refuses (Caddy: `dynamic a`,
@@ -67,7 +82,7 @@ impl Project {
         let before = of_service(cx, &self.0, &service).await?;
         if !options.force && !differs(cx, &self.0, &model, &service).await? {
             cx.unchanged();
-            return Ok(done(&[], &[], started));
+            return Ok(done(&[], &[], &[], started));
         }
         let old: HashSet<String> = before
             .iter()
@@ -109,6 +124,11 @@ impl Project {
         }
         let mut progress = cx.progress(format!("{service}: old and new side by side"), None);
         tokio::time::sleep(options.settle.to_std()).await;
+        let fresh = self.names(cx, &service, |id| !old.contains(id)).await?;
+        if options.keep_old {
+            let kept = self.names(cx, &service, |id| old.contains(id)).await?;
+            return Ok(done(&fresh, &[], &kept, started));
+        }
         progress.message(format!("{service}: the old ones finish"));
         let stopped = self
             .take_away(
@@ -122,12 +142,63 @@ impl Project {
         // has gone on to the new: a reload at this moment would fail what it is about to try again.
         progress.message(format!("{service}: the proxy forgets the old ones"));
         tokio::time::sleep(options.settle.to_std()).await;
-        let fresh: Vec<String> = of_service(cx, &self.0, &service)
-            .await?
+        Ok(done(&fresh, &stopped, &[], started))
+    }
+
+    /// End old containers of a service that `rolling` left beside the new ones (`keep_old`), and remove them.
+    ///
+    /// At least one other container of the service must run. Names that are gone already are passed over.
+    /// Returns the names of those that were removed.
+    ///
+    /// # Errors
+    /// `compose.not_rolling` if nothing of the service would be left, `compose.no_service`.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// let stack = compose::project();
+    /// let did = stack.rolling("postgrest", #{ keep_old: true });
+    /// // … tell the proxy to ask did.started only …
+    /// stack.retire("postgrest", did.old);
+    /// ```
+    #[primitive(change, needs = compose(self.0.name))]
+    pub(super) async fn retire(
+        &self,
+        cx: &Cx,
+        service: String,
+        old: Vec<String>,
+        options: RetireOptions,
+    ) -> Result<Vec<String>> {
+        let model = config::model(cx, &self.0).await?;
+        gate::chosen(&model, Some(std::slice::from_ref(&service)))?;
+        let all = of_service(cx, &self.0, &service).await?;
+        if !all.iter().any(|container| !old.contains(&container.name)) {
+            return Err(Error::new(
+                "compose.not_rolling",
+                format!("nothing of {service} would be left"),
+            )
+            .hint("start new containers first: `rolling` with `keep_old: true`; to stop the service, `stop`"));
+        }
+        self.take_away(
+            cx,
+            &service,
+            |container| old.contains(&container.name),
+            options.grace,
+        )
+        .await
+    }
+
+    async fn names(
+        &self,
+        cx: &Cx,
+        service: &str,
+        concerned: impl Fn(&String) -> bool,
+    ) -> Result<Vec<String>> {
+        let all = of_service(cx, &self.0, service).await?;
+        Ok(all
             .into_iter()
+            .filter(|container| concerned(&container.id))
             .map(|container| container.name)
-            .collect();
-        Ok(done(&fresh, &stopped, started))
+            .collect())
     }
 
     async fn wait_for_new(
@@ -270,7 +341,7 @@ async fn checked<'m>(
     .hint("put a proxy before it and drop that, or use `up`, with a moment's gap"))
 }
 
-fn done(new: &[String], old: &[String], started: Instant) -> Map {
+fn done(new: &[String], stopped: &[String], kept: &[String], started: Instant) -> Map {
     let list = |names: &[String]| -> Dynamic {
         names
             .iter()
@@ -281,7 +352,8 @@ fn done(new: &[String], old: &[String], started: Instant) -> Map {
     };
     Map::from_iter([
         ("started".into(), list(new)),
-        ("stopped".into(), list(old)),
+        ("stopped".into(), list(stopped)),
+        ("old".into(), list(kept)),
         ("changed".into(), (!new.is_empty()).into()),
         (
             "elapsed".into(),

@@ -427,6 +427,38 @@ fn a_service_is_replaced_beside_the_old_one() {
 }
 
 #[test]
+fn the_old_ones_can_be_left_for_a_proxy_that_is_told_first() {
+    let project = ComposeProject::new(VERSIONED);
+    std::fs::write(project.path("motd"), "hello\n").unwrap();
+    drop(does(&project, "stack.up()"));
+    project.write(&VERSIONED.replace(":-one", ":-two"));
+    let did = does(
+        &project,
+        r#"stack.rolling("web", #{ settle: "0s", keep_old: true })"#,
+    )
+    .cast::<Map>();
+    let (old, new) = (
+        format!("{}-web-1", project.name),
+        format!("{}-web-2", project.name),
+    );
+    assert_eq!(names(&did, "old"), [old.as_str()]);
+    assert_eq!(names(&did, "started"), [new.as_str()]);
+    assert!(names(&did, "stopped").is_empty());
+    assert_eq!(project.containers().len(), 2);
+    let all = fails(
+        &project,
+        &format!(r#"stack.retire("web", ["{old}", "{new}"])"#),
+    );
+    assert_eq!(all.kind(), "compose.not_rolling");
+    assert_eq!(project.containers().len(), 2);
+    let gone = does(&project, &format!(r#"stack.retire("web", ["{old}"])"#)).cast::<Array>();
+    assert_eq!(gone[0].clone().into_string().unwrap(), old);
+    assert_eq!(project.containers().len(), 1);
+    let again = does(&project, &format!(r#"stack.retire("web", ["{old}"])"#)).cast::<Array>();
+    assert!(again.is_empty());
+}
+
+#[test]
 fn a_new_one_that_fails_goes_and_the_old_one_stays() {
     let project = ComposeProject::new(VERSIONED);
     std::fs::write(project.path("motd"), "hello\n").unwrap();
