@@ -25,8 +25,10 @@ pub mod net;
 pub mod pg;
 pub mod process;
 pub mod render;
+pub mod s3;
 pub mod secret;
 pub mod sh;
+pub mod store;
 pub mod sys;
 pub mod text;
 pub mod time;
@@ -55,6 +57,7 @@ pub fn namespaces() -> Vec<Namespace> {
         log::namespace(),
         net::namespace(),
         pg::namespace(),
+        s3::namespace(),
         secret::namespace(),
         sh::namespace(),
         sys::namespace(),

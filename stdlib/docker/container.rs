@@ -67,7 +67,7 @@ impl ListOptions {
 }
 
 /// The containers that the engine's filters find, sorted by name.
-pub(super) async fn found(
+pub(crate) async fn found(
     cx: &Cx,
     all: bool,
     filters: &HashMap<&'static str, Vec<String>>,
@@ -94,7 +94,7 @@ async fn listed(cx: &Cx, options: &ListOptions) -> Result<Vec<Container>> {
 }
 
 /// One container by its name or id.
-pub(super) async fn one(cx: &Cx, name: &str) -> Result<Container> {
+pub(crate) async fn one(cx: &Cx, name: &str) -> Result<Container> {
     let engine = cx.client::<Engine>().await?;
     let id = match engine.read().inspect_container(name, None).await {
         Ok(inspected) => inspected.id.unwrap_or_default(),
@@ -229,7 +229,7 @@ impl Container {
     /// for container in docker::containers() { print(container.name); }
     /// ```
     #[primitive(pure, get)]
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.name.to_string()
     }
 

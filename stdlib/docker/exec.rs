@@ -162,6 +162,34 @@ impl Container {
         Ok(finished)
     }
 
+    /// Run a program in the container and pass on what it writes, for other namespaces.
+    ///
+    /// # Errors
+    /// As `exec`: any status but 0 is an error, with the last lines it wrote.
+    pub(crate) async fn stream(
+        &self,
+        cx: &Cx,
+        command: &CommandLine,
+        environment: Environment,
+        effect: Effect,
+        to: tokio::sync::mpsc::Sender<Bytes>,
+    ) -> Result<()> {
+        let options = ExecOptions {
+            user: None,
+            workdir: None,
+            env: Some(environment),
+            stdin: None,
+            timeout: None,
+            check: true,
+            max_output: Size::from_bytes(1 << 20),
+            trim: true,
+            binary: false,
+        };
+        self.run_inside(cx, command, &options, effect, Some(to))
+            .await
+            .map(drop)
+    }
+
     async fn create_exec(
         &self,
         engine: &Engine,

@@ -33,6 +33,8 @@ mod tests;
 use ccrun_kernel::{Namespace, primitives};
 
 pub use container::Container;
+pub(crate) use container::one;
+pub(crate) use run::run_with;
 
 /// Registers the namespace.
 #[must_use]

@@ -420,6 +420,16 @@ async fn end_of(engine: &Engine, id: &str, what: &str) -> Result<i64> {
     }
 }
 
+/// Run a program in a new container for another namespace, with the options that scripts give.
+///
+/// # Errors
+/// As `run`.
+pub(crate) async fn run_with(cx: &Cx, image: &str, options: Map) -> Result<()> {
+    let options = <RunOptions as ccrun_kernel::FromArg>::from_arg(options.into())
+        .map_err(|mismatch| Error::new("docker.invalid", format!("{mismatch:?}")))?;
+    run(cx, image.to_owned(), options).await.map(drop)
+}
+
 async fn run_preview(cx: &Cx, image: &str, options: &RunOptions) -> Result<Preview> {
     if let Some(command) = &options.command {
         command.check(cx.redactor())?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ccrun_kernel::{Access, Client, Error, Result};
 use parking_lot::Mutex;
+use sqlx::postgres::PgConnectOptions;
 
 use super::connect::Server;
 use super::pool::{Lease, Pool};
@@ -74,6 +75,15 @@ impl PgClient {
     pub async fn for_transaction(&self, server: &Arc<Server>, dry_run: bool) -> Result<Lease> {
         let right = if dry_run { Right::Read } else { Right::Write };
         self.pool(server, right).lease().await
+    }
+
+    /// Where a server is now, and the password if it is known: for the server's own tools.
+    ///
+    /// # Errors
+    /// What finding them says.
+    pub async fn login(&self, server: &Arc<Server>) -> Result<(PgConnectOptions, Option<String>)> {
+        let pool = self.pool(server, Right::Read);
+        Ok((pool.login().await?, pool.password().await?))
     }
 
     fn pool(&self, server: &Arc<Server>, right: Right) -> Arc<Pool> {

@@ -4,6 +4,7 @@
 //! SQL says; a *change* (`execute`, `execute_returning`, `script`) is planned in a dry run, confirmed,
 //! recorded. `db.transaction(|tx| …)` holds both.
 
+mod backup;
 mod bind;
 mod client;
 mod connect;
@@ -52,6 +53,13 @@ pub fn namespace() -> Namespace {
         Database::as_user,
         Database::rls_audit,
         Database::rls_probe,
+        Database::backup,
+        Database::restore,
+        Database::swap,
+        Database::checksums,
+        backup::backups,
+        backup::verify,
+        backup::prune,
         Database::name,
         Database::host,
         Database::port,

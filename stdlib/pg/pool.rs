@@ -126,27 +126,45 @@ impl Pool {
     async fn options(&self) -> Result<&PgConnectOptions> {
         self.options
             .get_or_try_init(|| async {
-                match &self.server.password {
-                    Password::Ambient => self.server.options(None),
-                    Password::Known(password) => self.server.options(Some(password)),
-                    Password::Reference(name) => {
-                        let secret = self.access.secret(name).await?;
-                        self.server.options(Some(secret.expose()))
-                    }
-                }
+                let password = self.password().await?;
+                self.server.options(password.as_deref())
             })
             .await
     }
 
-    async fn connect(&self) -> Result<Connection> {
-        let mut options = self.options().await?.clone();
+    /// Where the server is now, and how to log in.
+    ///
+    /// # Errors
+    /// What finding the service or the password says.
+    pub async fn login(&self) -> Result<PgConnectOptions> {
+        let options = self.options().await?.clone();
         if self.server.is_service {
             // Asked each time: a container that was made again has another address.
             let (service, port) = (&self.server.host, self.server.port);
             if let Some((host, port)) = service::address(&self.access, service, port).await? {
-                options = options.host(&host).port(port);
+                return Ok(options.host(&host).port(port));
             }
         }
+        Ok(options)
+    }
+
+    /// The password, if it is known.
+    ///
+    /// # Errors
+    /// What finding the secret says.
+    pub async fn password(&self) -> Result<Option<String>> {
+        match &self.server.password {
+            Password::Ambient => Ok(None),
+            Password::Known(password) => Ok(Some(password.clone())),
+            Password::Reference(name) => {
+                let secret = self.access.secret(name).await?;
+                Ok(Some(secret.expose().to_owned()))
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        let options = self.login().await?;
         let connecting = async {
             let mut inner = PgConnection::connect_with(&options).await?;
             let row = inner

@@ -21,8 +21,21 @@ pub async fn address(access: &Access, service: &str, port: u16) -> Result<Option
     let Ok(engine) = Engine::open(access).await else {
         return Ok(None);
     };
+    let container = container(&engine, access.target(), service).await?;
+    at(&container, engine.host().address.as_str(), service, port).map(Some)
+}
+
+/// The container of a service.
+///
+/// # Errors
+/// `pg.connection_refused` if none runs, `pg.service_ambiguous`; what the engine says.
+pub async fn container(
+    engine: &Engine,
+    target: &Target,
+    service: &str,
+) -> Result<ContainerSummary> {
     let mut labels = vec![format!("com.docker.compose.service={service}")];
-    if let Some(project) = project(access.target()) {
+    if let Some(project) = project(target) {
         labels.push(format!("com.docker.compose.project={project}"));
     }
     let filters = [("label".to_owned(), labels)].into_iter().collect();
@@ -45,7 +58,7 @@ pub async fn address(access: &Access, service: &str, port: u16) -> Result<Option
         )
         .hint("`docker compose ps --all` shows what there is; `ccrun deploy` starts it")
         .retryable()),
-        [container] => at(container, engine.host().address.as_str(), service, port).map(Some),
+        [container] => Ok(container.clone()),
         several => Err(Error::new(
             "pg.service_ambiguous",
             format!(

@@ -1,5 +1,6 @@
 //! Scripts against a real Postgres.
 
+mod backup;
 mod changes;
 mod connecting;
 mod errors;
@@ -53,6 +54,18 @@ impl Bed {
     /// What the script gives.
     fn eval(&self, body: &str) -> Result<Dynamic> {
         self.events(body).0
+    }
+
+    /// What the script gives, with this working directory, and with stores.
+    fn eval_in(&self, folder: &Scratch, body: &str) -> Result<Dynamic> {
+        let namespaces = vec![super::namespace(), crate::s3::namespace()];
+        ccrun_kernel::testing::eval_in(&folder.0, namespaces, &self.script(body))
+    }
+
+    /// Whether the server has a database of this name.
+    fn has(&self, database: &str) -> bool {
+        let sql = format!("SELECT count(*) FROM pg_database WHERE datname = '{database}'");
+        self.server.psql("postgres", &sql).trim() == "1"
     }
 
     /// The script must not fail.

@@ -1,0 +1,20 @@
+//! Backups: what `pg_dump` reads, compressed, encrypted, streamed into a store, and back.
+//!
+//! A backup is a folder in the store. Its manifest is written last, when the tool has ended well, the archive was read to
+//! its end as it went by, and every object has arrived with the size that was sent. What has no manifest is no
+//! backup: it is not listed, and goes with the next clean-up.
+
+mod archive;
+mod catalog;
+mod create;
+mod manifest;
+mod restore;
+mod retention;
+mod seal;
+mod sets;
+mod swap;
+mod tool;
+mod verify;
+
+pub(super) use sets::*;
+pub(super) use verify::*;

@@ -1,0 +1,328 @@
+//! The backups of a store: which there are, and which may go.
+
+use std::sync::Arc;
+
+use ccrun_kernel::rhai::Dynamic;
+use ccrun_kernel::value::{Size, Timestamp};
+use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::create::folder_of;
+use super::manifest::{LARGEST, MANIFEST, Manifest, VERIFIED, Verified};
+use super::retention::{self, Keep};
+use crate::s3::Store;
+use crate::store::Bucket;
+
+/// Which backups are meant.
+#[derive(Clone, Options)]
+pub struct ListOptions {
+    /// The folder in the store that backups lie in.
+    #[option(default = "backups")]
+    prefix: String,
+    /// Only those of this database.
+    database: Option<String>,
+}
+
+/// What is kept.
+#[derive(Clone, Options)]
+pub struct PruneOptions {
+    /// The folder in the store that backups lie in.
+    #[option(default = "backups")]
+    prefix: String,
+    /// The newest so many.
+    #[option(default = "3")]
+    last: usize,
+    /// The newest of each of the last so many hours that have one.
+    #[option(default = "0")]
+    hourly: usize,
+    /// The newest of each of the last so many days that have one.
+    #[option(default = "7")]
+    daily: usize,
+    /// The newest of each of the last so many weeks (ISO 8601) that have one.
+    #[option(default = "4")]
+    weekly: usize,
+    /// The newest of each of the last so many months that have one.
+    #[option(default = "6")]
+    monthly: usize,
+    /// The newest of each of the last so many years that have one.
+    #[option(default = "0")]
+    yearly: usize,
+    /// All that are younger.
+    within: Option<ccrun_kernel::value::Duration>,
+    /// Whose days, weeks and months: `Europe/Berlin`.
+    #[option(default = "UTC")]
+    timezone: String,
+}
+
+/// How many manifests are read at once.
+const AT_ONCE: usize = 16;
+
+/// What was begun and has no manifest is left alone for so long: it may still be under way.
+const UNFINISHED_FOR: i64 = 24 * 3600;
+
+/// A backup, and when it was found right.
+pub(super) struct Known {
+    pub manifest: Manifest,
+    pub verified: Option<Verified>,
+}
+
+/// The backups in a store, newest first: their manifests, as `db.backup` returns them.
+///
+/// What has no manifest is no backup, and is not listed.
+///
+/// # Errors
+/// `pg.backup_damaged` for a manifest that can't be read; `s3.…` of the store.
+///
+/// # Example
+/// ```rhai
+/// assert(pg::backups(s3::folder("kept")).is_empty());
+/// ```
+#[primitive(read, volatile, needs = s3(store.resource()))]
+pub(in crate::pg) async fn backups(
+    cx: &Cx,
+    store: Store,
+    options: ListOptions,
+) -> Result<Vec<Dynamic>> {
+    let Some(bucket) = opened(cx, &store).await? else {
+        return Ok(Vec::new());
+    };
+    let mut known = all(&bucket, &options.prefix).await?.0;
+    if let Some(database) = &options.database {
+        known.retain(|backup| backup.manifest.database.name == *database);
+    }
+    known
+        .iter()
+        .map(|backup| backup.manifest.to_script(backup.verified.as_ref()))
+        .collect()
+}
+
+/// The store, unless it is a folder that nobody has made yet.
+async fn opened(cx: &Cx, store: &Store) -> Result<Option<Arc<Bucket>>> {
+    match store.reader(cx).await {
+        Ok(bucket) => Ok(Some(bucket)),
+        Err(error) if error.kind() == "s3.no_bucket" => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The backups, newest first, and the folders that have no manifest.
+pub(super) async fn all(bucket: &Arc<Bucket>, prefix: &str) -> Result<(Vec<Known>, Vec<String>)> {
+    let prefix = prefix.trim_matches('/');
+    let ids = bucket.folders(prefix).await?;
+    let mut found = Vec::new();
+    let mut without = Vec::new();
+    let mut reading = futures::stream::iter(ids.into_iter().filter(|id| is_id(id)))
+        .map(|id| async move { Ok::<_, Error>((find(bucket, prefix, &id).await?, id)) })
+        .buffered(AT_ONCE);
+    while let Some((known, id)) = reading.try_next().await? {
+        match known {
+            Some(known) => found.push(known),
+            None => without.push(id),
+        }
+    }
+    found.sort_by(|a, b| {
+        let time = |known: &Known| known.manifest.started.instant();
+        time(b)
+            .cmp(&time(a))
+            .then_with(|| b.manifest.id.cmp(&a.manifest.id))
+    });
+    Ok((found, without))
+}
+
+/// Whether a folder's name is one that `db.backup` gives: other things in the store are none of our business.
+fn is_id(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() > 17
+        && bytes[8] == b'T'
+        && bytes[15] == b'Z'
+        && bytes[16] == b'-'
+        && bytes[..8]
+            .iter()
+            .chain(&bytes[9..15])
+            .all(u8::is_ascii_digit)
+}
+
+async fn find(bucket: &Arc<Bucket>, prefix: &str, id: &str) -> Result<Option<Known>> {
+    let folder = folder_of(prefix, id);
+    let manifest = match bucket.get(&format!("{folder}/{MANIFEST}"), LARGEST).await {
+        Ok(bytes) => Manifest::parse(id, &bytes)?,
+        Err(error) if error.kind() == "s3.not_found" => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let verified = match bucket.get(&format!("{folder}/{VERIFIED}"), 1 << 20).await {
+        Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+        Err(error) if error.kind() == "s3.not_found" => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Known { manifest, verified }))
+}
+
+/// One backup: by its id, the beginning of it, or `latest`.
+pub(super) async fn one(bucket: &Arc<Bucket>, prefix: &str, id: &str) -> Result<Known> {
+    if is_id(id)
+        && let Some(known) = find(bucket, prefix, id).await?
+    {
+        return Ok(known);
+    }
+    let (all, without) = all(bucket, prefix).await?;
+    let count = all.len();
+    let mut fitting: Vec<Known> = all
+        .into_iter()
+        .filter(|known| id == "latest" || (!id.is_empty() && known.manifest.id.starts_with(id)))
+        .collect();
+    if id == "latest" {
+        fitting.truncate(1);
+    }
+    match fitting.len() {
+        1 => Ok(fitting.remove(0)),
+        0 if without.iter().any(|other| other == id) => Err(Error::new(
+            "pg.no_backup",
+            format!("{id} has no manifest: it was not completed, so it is no backup"),
+        )
+        .hint("take another: `ccrun backups` lists them")),
+        0 => Err(Error::new(
+            "pg.no_backup",
+            format!(
+                "there is no backup {id} below {prefix} in {}",
+                bucket.place()
+            ),
+        )
+        .hint(if count == 0 {
+            "there is none at all: `ccrun backup` makes one".to_owned()
+        } else {
+            format!("`ccrun backups` lists the {count} that there are; `latest` is the newest")
+        })),
+        several => Err(
+            Error::new("pg.no_backup", format!("{several} backups begin with {id}"))
+                .hint("give more of its name"),
+        ),
+    }
+}
+
+/// Delete backups that need not be kept. Returns what was decided of each, newest first: maps with `id`, `started`,
+/// `size`, `keep`, `why`.
+///
+/// A backup is kept if any rule wants it. Beside the rules: the newest verified one of each database always stays, and so
+/// does every one that is older than it as long as a newer one is not verified and no verified one would be left. What
+/// was begun more than a day ago and never completed goes.
+///
+/// # Errors
+/// `pg.backup_option` if nothing would be kept; `pg.backup_damaged`; `s3.…` of the store.
+///
+/// # Example
+/// ```rhai
+/// assert(pg::prune(s3::folder("kept"), #{ last: 3, daily: 7, weekly: 4 }).is_empty());
+/// ```
+#[primitive(change, needs = s3(store.resource()), preview = prune_preview)]
+pub(in crate::pg) async fn prune(
+    cx: &Cx,
+    store: Store,
+    options: PruneOptions,
+) -> Result<Vec<Dynamic>> {
+    let keep = options.keep()?;
+    let Some(bucket) = opened(cx, &store).await? else {
+        cx.unchanged();
+        return Ok(Vec::new());
+    };
+    let (decided, unfinished) = decide(&bucket, &options, &keep).await?;
+    if decided.iter().all(|decision| decision.keep) && unfinished.is_empty() {
+        cx.unchanged();
+    }
+    for decision in decided.iter().filter(|decision| !decision.keep) {
+        // The manifest first: killed in between, it is no backup any more, rather than a broken one.
+        let folder = folder_of(&options.prefix, &decision.id);
+        bucket.delete(&format!("{folder}/{MANIFEST}")).await?;
+        bucket.delete_prefix(&folder).await?;
+    }
+    for id in &unfinished {
+        bucket
+            .delete_prefix(&folder_of(&options.prefix, id))
+            .await?;
+    }
+    Ok(decided.iter().map(retention::Decision::to_script).collect())
+}
+
+async fn decide(
+    bucket: &Arc<Bucket>,
+    options: &PruneOptions,
+    keep: &Keep,
+) -> Result<(Vec<retention::Decision>, Vec<String>)> {
+    let (known, without) = all(bucket, &options.prefix).await?;
+    let candidates: Vec<retention::Candidate> = known
+        .iter()
+        .map(|known| retention::Candidate {
+            id: known.manifest.id.clone(),
+            database: known.manifest.database.name.clone(),
+            started: known.manifest.started.clone(),
+            size: known.manifest.size(),
+            verified: known.verified.is_some(),
+        })
+        .collect();
+    let now = Timestamp::now();
+    let decided = retention::decide(&candidates, keep, &now)?;
+    let mut unfinished = Vec::new();
+    for id in without {
+        let folder = folder_of(&options.prefix, &id);
+        let mut newest = None;
+        let mut list = bucket.list(&folder)?;
+        while let Some(entry) = list.try_next().await? {
+            newest = newest.max(Some(entry.modified.instant().as_second()));
+        }
+        if newest.is_some_and(|newest| now.instant().as_second() - newest > UNFINISHED_FOR) {
+            unfinished.push(id);
+        }
+    }
+    Ok((decided, unfinished))
+}
+
+impl PruneOptions {
+    fn keep(&self) -> Result<Keep> {
+        let keep = Keep {
+            last: self.last,
+            hourly: self.hourly,
+            daily: self.daily,
+            weekly: self.weekly,
+            monthly: self.monthly,
+            yearly: self.yearly,
+            within: self.within,
+            timezone: self.timezone.clone(),
+        };
+        if keep.is_nothing() {
+            return Err(
+                Error::new("pg.backup_option", "these rules keep no backup at all")
+                    .hint("keep at least one: `last: 3`"),
+            );
+        }
+        Ok(keep)
+    }
+}
+
+async fn prune_preview(cx: &Cx, store: &Store, options: &PruneOptions) -> Result<Preview> {
+    let keep = options.keep()?;
+    let nothing = || Preview::new("no backup needs to go").unchanged();
+    let Some(bucket) = opened(cx, store).await? else {
+        return Ok(nothing());
+    };
+    let (decided, unfinished) = decide(&bucket, options, &keep).await?;
+    let gone: Vec<&retention::Decision> = decided.iter().filter(|each| !each.keep).collect();
+    if gone.is_empty() && unfinished.is_empty() {
+        return Ok(nothing());
+    }
+    let size: u64 = gone.iter().map(|each| each.size).sum();
+    let mut text = String::new();
+    for each in &decided {
+        let verb = if each.keep { "keep  " } else { "delete" };
+        text.push_str(&format!("{verb} {}: {}\n", each.id, each.why));
+    }
+    for id in &unfinished {
+        text.push_str(&format!("delete {id}: never completed\n"));
+    }
+    Ok(Preview::new(format!(
+        "delete {} of {} backups ({}) from {}",
+        gone.len(),
+        decided.len(),
+        Size::from_bytes(size),
+        store.place
+    ))
+    .diff(text))
+}

@@ -1,0 +1,92 @@
+-- A database with every hard thing that a backup must bring back.
+CREATE SCHEMA "Ünï cödé ""schema""";
+CREATE SCHEMA secret;
+CREATE EXTENSION pg_trgm SCHEMA secret;
+CREATE EXTENSION hstore;
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy "quoted"');
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TYPE pair AS (a int, b text);
+CREATE TYPE span AS RANGE (subtype = float8);
+CREATE SEQUENCE lonely START 17 INCREMENT 3;
+SELECT nextval('lonely'), nextval('lonely');
+
+CREATE TABLE every_type (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    a smallint, b int, c bigint, d numeric(40, 20), e real, f float8, g money, h text, i varchar(10), j char(5), k bytea,
+    l timestamp, m timestamptz, n date, o time, p timetz, q interval, r bool, s point, t polygon, u cidr, v inet, w macaddr,
+    x bit(3), y varbit, z uuid, aa xml, bb json, cc jsonb, dd int[], ee text[][], ff mood, gg positive, hh pair, ii span,
+    jj int4range, kk tstzrange, ll int4multirange, mm tsvector, nn tsquery, oo hstore, pp pg_lsn, qq "char", rr name,
+    doubled int GENERATED ALWAYS AS (b * 2) STORED
+);
+INSERT INTO every_type (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd, ee,
+    ff, gg, hh, ii, jj, kk, ll, mm, nn, oo, pp, qq, rr)
+VALUES (-32768, 1073741823, 9223372036854775807, 12345678901234567890.12345678901234567890, 'NaN', '-Infinity', '12.34',
+    E'tab\t newline\n backslash\\ quote'' \\N \\. ü 漢字 🎉', 'x', 'y', '\x00ff5c0a', '294276-12-31', '4713-01-01 BC', 'infinity', '24:00',
+    '12:00+14', '-1 year 2 days -03:04:05.678', true, '(1,2)', '((0,0),(1,1),(1,0))', '10.0.0.0/8', '::1/64', '08:00:2b:01:02:03',
+    B'101', B'1', '00000000-0000-0000-0000-00000000000f', '<a>b</a>', '{"a": 1, "a": 2}', '{"b": [1, null, "\u00fc"]}', '{1,NULL,3}',
+    '{{a,"b,c"},{"{","\\"}}', 'happy "quoted"', 1, '(1,"a,b")', '[1.5,2.5)', 'empty', '[2020-01-01,)', '{[1,3),[5,7)}', 'a:1 b:2', 'a & !b',
+    'k=>v, n=>NULL', '16/B374D848', 'q', 'aname'), (1, -1, NULL, 'NaN', 0, -0.0, NULL, '', NULL, NULL, '', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{}', '{}', NULL, NULL, NULL, NULL, NULL, NULL, '{}', '', NULL, '', NULL, NULL, NULL);
+INSERT INTO every_type (b, h) SELECT g, repeat('x', g) FROM generate_series(1, 500) g;
+
+CREATE TABLE "Ünï cödé ""schema"""."Täble ""x"" 'y'" ("Cölumn "" %s" text);
+INSERT INTO "Ünï cödé ""schema"""."Täble ""x"" 'y'" VALUES ('ß'), (E'\\.'), (NULL);
+CREATE TABLE empty (id int);
+CREATE TABLE no_columns ();
+INSERT INTO no_columns SELECT FROM generate_series(1, 3);
+
+CREATE TABLE parts (at date, value int) PARTITION BY RANGE (at);
+CREATE TABLE parts_2025 PARTITION OF parts FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY LIST (value);
+CREATE TABLE parts_2025_1 PARTITION OF parts_2025 FOR VALUES IN (1);
+CREATE TABLE parts_rest PARTITION OF parts DEFAULT;
+INSERT INTO parts VALUES ('2025-05-05', 1), ('2030-01-01', 2);
+CREATE TABLE parent (id int, name text);
+CREATE TABLE child (more text) INHERITS (parent);
+INSERT INTO parent VALUES (1, 'p');
+INSERT INTO child VALUES (2, 'c', 'm');
+CREATE UNLOGGED TABLE fleeting (id int);
+INSERT INTO fleeting VALUES (1);
+
+CREATE TABLE tasks (id int PRIMARY KEY, owner uuid, note text, hidden text, parent int REFERENCES tasks DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO tasks VALUES (1, '00000000-0000-0000-0000-000000000001', 'one', 'h', NULL), (2, NULL, 'two', 'h', 1);
+SET CONSTRAINTS ALL IMMEDIATE;
+CREATE INDEX tasks_note ON tasks USING gin (note secret.gin_trgm_ops) WHERE note IS NOT NULL;
+CREATE UNIQUE INDEX ON tasks (lower(note)) INCLUDE (owner);
+CREATE STATISTICS tasks_stats ON owner, note FROM tasks;
+ALTER TABLE tasks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE tasks REPLICA IDENTITY FULL;
+CREATE ROLE hard_reader NOLOGIN;
+CREATE ROLE hard_app LOGIN PASSWORD 'hard' CONNECTION LIMIT 7 IN ROLE hard_reader;
+ALTER ROLE hard_app SET statement_timeout TO '3s';
+CREATE POLICY own ON tasks FOR SELECT TO hard_app USING (owner = '00000000-0000-0000-0000-000000000001');
+CREATE POLICY narrow ON tasks AS RESTRICTIVE TO hard_reader USING (true) WITH CHECK (note <> 'x');
+GRANT SELECT (id, note), UPDATE (note) ON tasks TO hard_reader;
+GRANT SELECT ON every_type TO hard_app WITH GRANT OPTION;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO hard_reader;
+ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO hard_app;
+ALTER TABLE parent OWNER TO hard_reader;
+COMMENT ON TABLE tasks IS 'it''s a "comment"';
+COMMENT ON COLUMN tasks.note IS E'two\nlines';
+
+CREATE VIEW seen WITH (security_invoker) AS SELECT id, note FROM tasks;
+CREATE MATERIALIZED VIEW kept AS SELECT count(*) AS n FROM every_type;
+CREATE MATERIALIZED VIEW unkept AS SELECT 1 AS x WITH NO DATA;
+CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := NEW.note; RETURN NEW; END $$;
+CREATE TRIGGER touch BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION touched();
+ALTER TABLE tasks DISABLE TRIGGER touch;
+CREATE FUNCTION noticed() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE DEBUG 'ddl %', tg_tag; END $$;
+CREATE EVENT TRIGGER notice ON ddl_command_end EXECUTE FUNCTION noticed();
+CREATE PROCEDURE nothing() LANGUAGE sql BEGIN ATOMIC SELECT 1; END;
+CREATE AGGREGATE summed (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq);
+CREATE COLLATION numeric_order (provider = icu, locale = 'en-u-kn-true');
+CREATE TEXT SEARCH CONFIGURATION mine (COPY = simple);
+CREATE FOREIGN DATA WRAPPER nowhere;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE far (id int) SERVER elsewhere;
+CREATE PUBLICATION some_rows FOR TABLE every_type, tasks (id, note) WHERE (id > 0);
+CREATE RULE no_delete AS ON DELETE TO empty DO INSTEAD NOTHING;
+SELECT lo_from_bytea(4711, decode(repeat('00ff0a5c', 20000), 'hex'));
+SELECT lo_from_bytea(4712, '');
+GRANT SELECT ON LARGE OBJECT 4711 TO hard_reader;

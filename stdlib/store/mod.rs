@@ -1,0 +1,13 @@
+//! Object stores: S3 as AWS and the compatible servers speak it, or a folder of this machine. For every namespace that
+//! keeps something there.
+
+mod bucket;
+mod client;
+mod failure;
+mod place;
+mod writer;
+
+pub use bucket::{Bucket, Entry};
+pub use client::Stores;
+pub use place::{Keys, Place, S3Place};
+pub use writer::{Writer, Written};

@@ -1,0 +1,165 @@
+//! Writing an object whose size nobody knows yet: in parts, several under way, none kept longer than it takes.
+
+use std::sync::Arc;
+
+use ccrun_kernel::{Error, Result};
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+use tokio_util::bytes::{Bytes, BytesMut};
+
+use super::bucket::Bucket;
+use super::failure::failed;
+
+/// How large a part is. S3 allows 10,000 of them: 156 GiB an object.
+const PART: usize = 16 << 20;
+
+/// How many parts are under way at once.
+const PARALLEL: usize = 3;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its size in bytes.
+    pub size: u64,
+    /// The SHA-256 of what was sent, in hexadecimal.
+    pub sha256: String,
+}
+
+/// An object that is being written. It is there when `finish` says so; dropped before, nothing is.
+pub struct Writer {
+    bucket: Arc<Bucket>,
+    key: String,
+    path: Path,
+    part: BytesMut,
+    upload: Option<Box<dyn MultipartUpload>>,
+    under_way: JoinSet<object_store::Result<()>>,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Writer {
+    pub(super) fn new(bucket: Arc<Bucket>, key: &str) -> Result<Self> {
+        let path = bucket.path(key)?;
+        Ok(Self {
+            bucket,
+            key: key.to_owned(),
+            path,
+            part: BytesMut::new(),
+            upload: None,
+            under_way: JoinSet::new(),
+            hash: Sha256::new(),
+            size: 0,
+        })
+    }
+
+    /// Write what follows.
+    ///
+    /// # Errors
+    /// What the store says, of this or of an earlier part.
+    pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+        self.hash.update(&bytes);
+        self.size += bytes.len() as u64;
+        while self.part.len() + bytes.len() >= PART {
+            let rest = bytes.split_off(PART - self.part.len());
+            self.part.extend_from_slice(&bytes);
+            bytes = rest;
+            self.send_part().await?;
+        }
+        self.part.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Write the end: the object is there.
+    ///
+    /// # Errors
+    /// What the store says; `s3.damaged` if it has another size than was sent.
+    pub async fn finish(mut self) -> Result<Written> {
+        let written = Written {
+            size: self.size,
+            sha256: hex::encode(self.hash.clone().finalize()),
+        };
+        if self.upload.is_none() {
+            let bytes = std::mem::take(&mut self.part).freeze();
+            let put = self.store().put(&self.path, bytes.into()).await;
+            put.map_err(|error| self.failed(error))?;
+        } else {
+            if !self.part.is_empty() {
+                self.send_part().await?;
+            }
+            while !self.under_way.is_empty() {
+                self.one_less().await?;
+            }
+            if let Some(mut upload) = self.upload.take() {
+                let done = upload.complete().await;
+                done.map_err(|error| self.failed(error))?;
+            }
+        }
+        let there = self.bucket.head(&self.key).await?;
+        if there.size != written.size {
+            return Err(Error::new(
+                "s3.damaged",
+                format!(
+                    "{} bytes of {} were sent, and {} has {}",
+                    written.size,
+                    self.key,
+                    self.bucket.place(),
+                    there.size
+                ),
+            )
+            .retryable());
+        }
+        Ok(written)
+    }
+
+    /// Take back what was sent.
+    pub async fn abort(mut self) {
+        self.under_way.shutdown().await;
+        if let Some(mut upload) = self.upload.take() {
+            drop(upload.abort().await);
+        }
+    }
+
+    async fn send_part(&mut self) -> Result<()> {
+        while self.under_way.len() >= PARALLEL {
+            self.one_less().await?;
+        }
+        if self.upload.is_none() {
+            let begun = self.store().put_multipart(&self.path).await;
+            self.upload = Some(begun.map_err(|error| self.failed(error))?);
+        }
+        let part = std::mem::replace(&mut self.part, BytesMut::with_capacity(PART)).freeze();
+        if let Some(upload) = &mut self.upload {
+            let sending = upload.put_part(PutPayload::from_bytes(part));
+            self.under_way.spawn(sending);
+        }
+        Ok(())
+    }
+
+    async fn one_less(&mut self) -> Result<()> {
+        match self.under_way.join_next().await {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(self.failed(error)),
+            Some(Err(error)) => Err(Error::new("s3.failed", error.to_string())),
+        }
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        self.bucket.store()
+    }
+
+    fn failed(&self, error: object_store::Error) -> Error {
+        failed(self.bucket.place(), &format!("write {}", self.key), error)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let (Some(mut upload), Ok(runtime)) =
+            (self.upload.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(async move { drop(upload.abort().await) });
+        }
+    }
+}
