@@ -5,6 +5,7 @@ pub mod engine_proxy;
 pub mod faults;
 pub mod load;
 pub mod postgres;
+pub mod seaweed;
 pub mod stack;
 pub mod terminal;
 pub mod typed;

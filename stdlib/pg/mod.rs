@@ -60,6 +60,7 @@ pub fn namespace() -> Namespace {
         backup::backups,
         backup::verify,
         backup::prune,
+        backup::decided,
         Database::name,
         Database::host,
         Database::port,

@@ -185,6 +185,7 @@ impl<R: Read> Archive<R> {
                             name: entry.name.clone(),
                             // `\.` and two empty lines end the rows, and are none.
                             rows: data.rows.saturating_sub(3),
+                            bytes: data.bytes.saturating_sub(5),
                             ..data
                         });
                     }

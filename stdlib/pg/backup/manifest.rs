@@ -254,7 +254,7 @@ impl Manifest {
     /// How long it took.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.finished.since(&self.started)
+        self.finished.since(&self.started).rounded()
     }
 
     /// As scripts see it.
@@ -278,6 +278,9 @@ impl Manifest {
                 "rows",
                 Dynamic::from(i64::try_from(rows).unwrap_or(i64::MAX)),
             );
+            let objects: ccrun_kernel::rhai::Array =
+                self.objects.iter().map(Part::to_script).collect();
+            set("objects", objects.into());
             set("encrypted", (!self.recipients.is_empty()).into());
             set(
                 "verified",
@@ -290,6 +293,21 @@ impl Manifest {
             );
         }
         Ok(value)
+    }
+}
+
+impl Part {
+    fn to_script(&self) -> Dynamic {
+        Dynamic::from(ccrun_kernel::rhai::Map::from_iter([
+            ("name".into(), self.name.clone().into()),
+            ("key".into(), self.key.clone().into()),
+            ("size".into(), Dynamic::from(Size::from_bytes(self.size))),
+            ("sha256".into(), self.sha256.clone().into()),
+            (
+                "plain_size".into(),
+                Dynamic::from(Size::from_bytes(self.plain_size)),
+            ),
+        ]))
     }
 }
 

@@ -160,7 +160,7 @@ impl Database {
             ),
             (
                 "elapsed".into(),
-                Dynamic::from(Timestamp::now().since(&started)),
+                Dynamic::from(Timestamp::now().since(&started).rounded()),
             ),
             ("verified".into(), options.verify.clone().into()),
             (
@@ -360,24 +360,24 @@ enum Restorer<'c> {
 impl<'c> Restorer<'c> {
     async fn find(cx: &'c Cx, server: &Arc<Server>, facts: &Facts) -> Result<Self> {
         let major = facts.server.version_num / 10_000;
-        if let Some(toolbox) = Toolbox::find_here(cx, server, major).await? {
-            return Ok(Self::Here(toolbox));
-        }
+        // The service's own image fits the server exactly, and is here; a remote engine can't see the spool.
         if server.is_service
             && let Ok(engine) = cx.client::<Engine>().await
+            && engine.host().address.starts_with("unix://")
         {
             let found = service::container(&engine, cx.target(), &server.host).await?;
             let client = cx.client::<crate::pg::client::PgClient>().await?;
             let (_, password) = client.login(server).await?;
-            if engine.host().address.starts_with("unix://") {
-                return Ok(Self::Beside {
-                    cx,
-                    server: Arc::clone(server),
-                    image: found.image_id.unwrap_or_default(),
-                    container: found.id.unwrap_or_default(),
-                    password,
-                });
-            }
+            return Ok(Self::Beside {
+                cx,
+                server: Arc::clone(server),
+                image: found.image_id.unwrap_or_default(),
+                container: found.id.unwrap_or_default(),
+                password,
+            });
+        }
+        if let Some(toolbox) = Toolbox::find_here(cx, server, major).await? {
+            return Ok(Self::Here(toolbox));
         }
         Err(Error::new(
             "pg.no_tools",

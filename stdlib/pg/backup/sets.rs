@@ -242,6 +242,29 @@ pub(in crate::pg) async fn prune(
     Ok(decided.iter().map(retention::Decision::to_script).collect())
 }
 
+/// What `pg::prune` would decide of each backup, newest first: maps with `id`, `started`, `size`, `keep`, `why`.
+///
+/// # Errors
+/// As `pg::prune`.
+///
+/// # Example
+/// ```rhai
+/// assert(pg::retention(s3::folder("kept"), #{ last: 3, daily: 7 }).is_empty());
+/// ```
+#[primitive(read, volatile, needs = s3(store.resource()), name = "retention")]
+pub(in crate::pg) async fn decided(
+    cx: &Cx,
+    store: Store,
+    options: PruneOptions,
+) -> Result<Vec<Dynamic>> {
+    let keep = options.keep()?;
+    let Some(bucket) = opened(cx, &store).await? else {
+        return Ok(Vec::new());
+    };
+    let (decided, _) = decide(&bucket, &options, &keep).await?;
+    Ok(decided.iter().map(retention::Decision::to_script).collect())
+}
+
 async fn decide(
     bucket: &Arc<Bucket>,
     options: &PruneOptions,

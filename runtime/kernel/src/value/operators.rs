@@ -113,6 +113,8 @@ fn durations(module: &mut Module) {
             Ok(INT::try_from(count).unwrap_or(if count < 0 { INT::MIN } else { INT::MAX }))
         });
     }
+    // To what people can take in: the more of it, the coarser.
+    module.set_getter_fn("rounded", |duration: &mut Duration| Ok(duration.rounded()));
     module.set_getter_fn("secs_float", |duration: &mut Duration| {
         Ok(duration.as_secs_f64())
     });
