@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ccrun_kernel::Error;
 use ccrun_kernel::runbook::{Trigger, TriggerSource};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -129,7 +130,7 @@ impl Catalog {
             let runbook = match runbook {
                 Ok(runbook) => runbook,
                 Err(error) => {
-                    let error = error.to_string();
+                    let error = in_one_line(&error);
                     // One without triggers is nobody's concern here; one that was never good may be.
                     if was_broken.as_ref() != Some(&error) {
                         changes.broken.push((name.clone(), error.clone()));
@@ -220,6 +221,22 @@ impl Catalog {
     }
 }
 
+/// What is wrong, where, and what to do about it: whoever reads the daemon's log has nothing else.
+fn in_one_line(error: &Error) -> String {
+    let mut text = error.message().to_owned();
+    if let Some(location) = error.location() {
+        let place = location.to_string();
+        if !text.contains(&place) {
+            text.push_str(&format!(" ({place})"));
+        }
+    }
+    if let Some(hint) = error.hint_text() {
+        text.push_str("; ");
+        text.push_str(hint);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use ccrun_kernel::runbook::parse;
@@ -264,5 +281,15 @@ mod tests {
         );
         assert_ne!(catalog.triggers().next().unwrap().hash, hash);
         assert_eq!(catalog.update(Vec::new()).gone, ["a"]);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place_and_what_to_do() {
+        let mut catalog = Catalog::default();
+        let typo = r#"runbook(#{ on: [#{ shedule: "0 2 * * *" }] });"#;
+        let changes = catalog.update(vec![found("a", typo)]);
+        let told = &changes.broken[0].1;
+        assert!(told.contains("(a.rhai:1:"), "{told}");
+        assert!(told.contains("; did you mean `schedule`"), "{told}");
     }
 }
