@@ -82,10 +82,14 @@ pub fn found(app: &App) -> Vec<Found> {
                     let findings = checker.check(&runbook);
                     match findings.iter().find(|f| f.severity == Severity::Error) {
                         None => Ok(runbook),
-                        Some(finding) => Err(Error::new(
-                            "check.failed",
-                            format!("{} ({})", finding.message, finding.location),
-                        )),
+                        Some(finding) => {
+                            let text = format!("{} ({})", finding.message, finding.location);
+                            let error = Error::new("check.failed", text);
+                            Err(match &finding.suggestion {
+                                Some(suggestion) => error.hint(suggestion.clone()),
+                                None => error,
+                            })
+                        }
                     }
                 });
                 Found {
