@@ -10,6 +10,7 @@
 
 mod arguments;
 mod build;
+mod cgroup;
 mod container;
 mod copy;
 mod events;

@@ -7,6 +7,7 @@ use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Result, primitive};
 use futures::StreamExt as _;
 
+use super::cgroup::{self, Usage};
 use super::container::{Container, found};
 use crate::engine::{Engine, is_not_found};
 
@@ -64,25 +65,61 @@ pub(super) async fn all(cx: &Cx) -> Result<Vec<Map>> {
 
 async fn of(cx: &Cx, containers: &[Container]) -> Result<Vec<Map>> {
     let engine = cx.client::<Engine>().await?;
-    let samples: Vec<Result<Option<ContainerStatsResponse>>> =
-        futures::stream::iter(containers.to_vec())
-            .map(|container| {
-                let engine = &engine;
-                async move { container.sample(engine).await }
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-    let samples = samples.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(containers
-        .iter()
-        .zip(samples)
-        .filter_map(|(container, sample)| Some(used(container, &sample?)))
+    let here = if engine.host().address.starts_with("unix://") {
+        let ids: Vec<String> = containers.iter().map(|each| each.id.to_string()).collect();
+        cx.blocking(move || Ok(cgroup::usage(&ids))).await?
+    } else {
+        std::collections::HashMap::new()
+    };
+    // The kernel's counters where they are, else the engine.
+    let maps: Vec<Result<Option<Map>>> = futures::stream::iter(containers.to_vec())
+        .map(|container| {
+            let (engine, usage) = (&engine, here.get(&*container.id).copied());
+            async move {
+                if let Some(usage) = usage {
+                    return Ok(Some(told(&container, &usage)));
+                }
+                let sample = container.sample(engine).await?;
+                Ok(sample.map(|sample| told(&container, &used(&sample))))
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    Ok(maps
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
         .collect())
 }
 
+/// As scripts see it.
+fn told(container: &Container, usage: &Usage) -> Map {
+    let size = |bytes: u64| Dynamic::from(Size::from_bytes(bytes));
+    let (memory, limit) = (usage.memory as f64, usage.memory_limit as f64);
+    Map::from_iter([
+        ("name".into(), container.name().into()),
+        (
+            "cpu_percent".into(),
+            ((usage.cpu_percent * 100.0).round() / 100.0).into(),
+        ),
+        ("memory".into(), size(usage.memory)),
+        ("memory_limit".into(), size(usage.memory_limit)),
+        ("memory_percent".into(), percent(memory, limit).into()),
+        ("net_in".into(), size(usage.net.0)),
+        ("net_out".into(), size(usage.net.1)),
+        ("block_in".into(), size(usage.block.0)),
+        ("block_out".into(), size(usage.block.1)),
+        (
+            "pids".into(),
+            i64::try_from(usage.pids).unwrap_or(i64::MAX).into(),
+        ),
+    ])
+}
+
 /// The same arithmetic as the Docker CLI's (`cli/command/container/stats_helpers.go`).
-fn used(container: &Container, sample: &ContainerStatsResponse) -> Map {
+fn used(sample: &ContainerStatsResponse) -> Usage {
     let memory = sample.memory_stats.clone().unwrap_or_default();
     let details = memory.stats.unwrap_or_default();
     // What is only cached and would be given back is not counted: cgroup v1, then v2.
@@ -112,26 +149,15 @@ fn used(container: &Container, sample: &ContainerStatsResponse) -> Map {
         });
         of_direction.filter_map(|entry| entry.value).sum::<u64>()
     };
-    let size = |bytes: u64| Dynamic::from(Size::from_bytes(bytes));
     let pids = sample.pids_stats.as_ref().and_then(|pids| pids.current);
-    Map::from_iter([
-        ("name".into(), container.name().into()),
-        ("cpu_percent".into(), cpu(sample).into()),
-        ("memory".into(), size(taken)),
-        ("memory_limit".into(), size(limit)),
-        (
-            "memory_percent".into(),
-            percent(taken as f64, limit as f64).into(),
-        ),
-        ("net_in".into(), size(net_in)),
-        ("net_out".into(), size(net_out)),
-        ("block_in".into(), size(blocks("read"))),
-        ("block_out".into(), size(blocks("write"))),
-        (
-            "pids".into(),
-            i64::try_from(pids.unwrap_or(0)).unwrap_or(i64::MAX).into(),
-        ),
-    ])
+    Usage {
+        cpu_percent: cpu(sample),
+        memory: taken,
+        memory_limit: limit,
+        net: (net_in, net_out),
+        block: (blocks("read"), blocks("write")),
+        pids: pids.unwrap_or(0),
+    }
 }
 
 fn cpu(sample: &ContainerStatsResponse) -> f64 {

@@ -457,6 +457,14 @@ fn once_runs_what_is_due_and_ends() {
         .types("ccrun watch --once")
         .exits(1)
         .says("0 done, 1 failed");
+    story.write(
+        "runbooks/wrong.rhai",
+        noting(r#"#{ shedule: "@daily" }"#, ""),
+    );
+    story
+        .types("ccrun watch --once")
+        .exits(2)
+        .says("did you mean `schedule`");
 }
 
 #[test]

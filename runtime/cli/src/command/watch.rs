@@ -37,7 +37,12 @@ pub fn watch(app: &App, args: &Watch) -> Result<u8> {
         if once {
             let tally = daemon.once().await?;
             render::remark(&format!("{} done, {} failed", tally.done, tally.failed));
-            return Ok(u8::from(tally.failed > 0));
+            // Whoever calls it from a scheduler of their own sees nothing but the exit code.
+            return Ok(match (tally.failed, tally.broken) {
+                (0, 0) => 0,
+                (0, _) => 2,
+                _ => 1,
+            });
         }
         daemon.run().await?;
         Ok(0)

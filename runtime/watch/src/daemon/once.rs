@@ -16,6 +16,8 @@ pub struct Once {
     pub done: u64,
     /// So many did not.
     pub failed: u64,
+    /// So many runbooks do not check, and were left out or ran as they last were.
+    pub broken: usize,
 }
 
 impl Daemon {
@@ -73,6 +75,7 @@ impl Daemon {
             }
         }
         self.shared.ledger.close().await;
+        self.tally.broken = self.catalog.broken().len();
         Ok(self.tally)
     }
 }
