@@ -1,10 +1,8 @@
 //! What a container wrote.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::time::Instant;
 
-use bollard::container::LogOutput;
 use bollard::query_parameters::{LogsOptions as Query, LogsOptionsBuilder};
 use ccrun_kernel::event::Level;
 use ccrun_kernel::rhai::{Array, Dynamic, FnPtr, Map};
@@ -16,6 +14,7 @@ use regex::bytes::Regex;
 use super::arguments::Moment;
 use super::container::Container;
 use super::lines::{Lines, Stream, frame};
+use super::pump::Frames;
 use crate::engine::Engine;
 
 /// So many frames are looked through before it is asked whether the run is to stop.
@@ -229,7 +228,7 @@ impl Container {
     pub(super) async fn logs(&self, cx: &Cx, options: LogsOptions) -> Result<Array> {
         let filter = options.filter()?;
         let engine = cx.client::<Engine>().await?;
-        let mut frames = std::pin::pin!(engine.read().logs(&self.id, Some(options.query(false))));
+        let mut frames = Frames::new(&engine, &self.id, options.query(false));
         let mut newest = Newest {
             kept: VecDeque::new(),
             bytes: 0,
@@ -295,8 +294,8 @@ impl Container {
         let options = options.which();
         let filter = options.filter()?;
         let engine = cx.block_on(cx.client::<Engine>())?;
-        let mut frames: Frames =
-            Box::pin(engine.read().logs(&self.id, Some(options.query(follow))));
+        let query = options.query(follow);
+        let mut frames = cx.block_on(async { Ok(Frames::new(&engine, &self.id, query)) })?;
         let mut lines = options.lines();
         let mut ready: Vec<Dynamic> = Vec::new();
         let mut count = 0;
@@ -363,7 +362,7 @@ impl Container {
             .stderr(true)
             .tail(&count.to_string())
             .build();
-        let mut frames = std::pin::pin!(engine.read().logs(&self.id, Some(query)));
+        let mut frames = Frames::new(&engine, &self.id, query);
         let (mut lines, mut told) = (Lines::default(), Vec::new());
         let mut keep = |_: Stream, line: &[u8]| {
             told.push(String::from_utf8_lossy(line).chars().take(300).collect());
@@ -376,7 +375,3 @@ impl Container {
         told
     }
 }
-
-type Frames = Pin<
-    Box<dyn futures::Stream<Item = std::result::Result<LogOutput, bollard::errors::Error>> + Send>,
->;

@@ -23,6 +23,7 @@ mod lines;
 mod logs;
 mod networks;
 mod prune;
+mod pump;
 mod run;
 mod shape;
 mod stats;
