@@ -161,6 +161,10 @@ fn roles_that_are_missing_are_made_and_one_table_can_be_had() {
     );
     // What lies there is plain age and zstd, and nothing of it can be read as it is.
     let set = &backups(&run.0)[0];
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(run.0.join("kept")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o700);
     let sealed = std::fs::read(set.join("database.dump.zst.age")).unwrap();
     assert!(sealed.starts_with(b"age-encryption.org/v1\n"));
     assert!(
