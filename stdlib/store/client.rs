@@ -59,7 +59,12 @@ impl Stores {
             );
         }
         if let Place::Folder(folder) = place {
-            std::fs::create_dir_all(folder)
+            use std::os::unix::fs::DirBuilderExt as _;
+            // What is kept is for nobody else's eyes.
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
                 .map_err(|error| crate::files::failed("create the folder", folder, &error))?;
         }
         self.reader(place).await
