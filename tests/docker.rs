@@ -17,7 +17,16 @@ const START: &str = "start it: tests/testbed/up --no-stack";
 /// With what it says, if it does not.
 #[must_use]
 pub fn docker(arguments: &[&str]) -> String {
-    let output = run(arguments);
+    docker_with(&[], arguments)
+}
+
+/// The same with variables of its own: `--env NAME` then takes a value that no command line shows.
+///
+/// # Panics
+/// With what it says, if it does not.
+#[must_use]
+pub fn docker_with(variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let output = run(variables, arguments);
     assert!(
         output.status.success(),
         "docker {}: {}",
@@ -30,14 +39,15 @@ pub fn docker(arguments: &[&str]) -> String {
 /// What a container has written, on both of its streams.
 #[must_use]
 pub fn logs(container: &str) -> String {
-    let output = run(&["logs", container]);
+    let output = run(&[], &["logs", container]);
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     text
 }
 
-fn run(arguments: &[&str]) -> Output {
+fn run(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     Command::new("docker")
+        .envs(variables.iter().copied())
         .args(arguments)
         .output()
         .unwrap_or_else(|error| panic!("there is no Docker CLI ({error}); {START}"))
@@ -52,13 +62,13 @@ pub fn image() -> &'static str {
     static IMAGE: OnceLock<&str> = OnceLock::new();
     IMAGE.get_or_init(|| {
         const NAME: &str = "ccrun-test/busybox:1";
-        let info = run(&["info", "--format", "{{.ServerVersion}}"]);
+        let info = run(&[], &["info", "--format", "{{.ServerVersion}}"]);
         assert!(
             info.status.success(),
             "no Docker engine answers: {}\n{START}",
             String::from_utf8_lossy(&info.stderr)
         );
-        if !run(&["image", "inspect", NAME]).status.success() {
+        if !run(&[], &["image", "inspect", NAME]).status.success() {
             import(NAME);
         }
         NAME
@@ -180,13 +190,13 @@ pub(crate) fn remove_labelled(label: &str) {
             vec!["volume", "rm", "-f"],
         ),
     ] {
-        let found = run(&list);
+        let found = run(&[], &list);
         let text = String::from_utf8_lossy(&found.stdout).into_owned();
         let ids: Vec<&str> = text.lines().collect();
         if !ids.is_empty() {
             let mut arguments = remove;
             arguments.extend(ids);
-            run(&arguments);
+            run(&[], &arguments);
         }
     }
 }

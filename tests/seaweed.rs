@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::docker::{Containers, docker};
+use crate::docker::{Containers, docker, docker_with};
 use crate::stack::root;
 
 /// An object store of one's own.
@@ -29,7 +29,8 @@ impl Seaweed {
         let containers = Containers::new();
         let name = format!("{}-seaweedfs", containers.name);
         let script = root().join("runbooks/stack/seaweedfs/start.sh");
-        let _id = docker(&[
+        let keys = [("S3_ACCESS_KEY", ACCESS_KEY), ("S3_SECRET_KEY", SECRET_KEY)];
+        let arguments = [
             "run",
             "--detach",
             "--name",
@@ -43,9 +44,9 @@ impl Seaweed {
             "--publish",
             "127.0.0.1::8333",
             "--env",
-            &format!("S3_ACCESS_KEY={ACCESS_KEY}"),
+            "S3_ACCESS_KEY",
             "--env",
-            &format!("S3_SECRET_KEY={SECRET_KEY}"),
+            "S3_SECRET_KEY",
             "--volume",
             &format!("{}:/start.sh:ro", script.display()),
             "--volume",
@@ -54,7 +55,8 @@ impl Seaweed {
             "sh",
             "ccrun-testbed/seaweedfs:latest",
             "/start.sh",
-        ]);
+        ];
+        let _id = docker_with(&keys, &arguments);
         let port = docker(&["port", &name, "8333/tcp"]);
         let address: SocketAddr = port
             .lines()
