@@ -40,11 +40,21 @@ pub struct Column {
     pub generated: bool,
     /// The most characters.
     pub limit: Option<i32>,
+    /// Whether the table gives it a value by itself.
+    pub has_default: bool,
+    /// The roles that may read it.
+    pub readable: Vec<String>,
+    /// The roles that may give it in a new row.
+    pub insertable: Vec<String>,
+    /// The roles that may change it.
+    pub updatable: Vec<String>,
 }
 
 /// A foreign key.
 #[derive(Debug, Deserialize, Clone)]
 pub struct Foreign {
+    /// Its name.
+    pub name: String,
     /// Its columns.
     pub columns: Vec<i16>,
     /// The table referred to.
@@ -100,8 +110,14 @@ pub struct Table {
     pub rls: bool,
     /// Whether it is a partition.
     pub partition: bool,
-    /// About how many rows it has; -1 where nobody has counted.
+    /// `r` or `p`.
+    pub kind: char,
+    /// About how many rows it has.
     pub rows: f64,
+    /// The columns of the partition key.
+    pub partitioned_by: Option<Vec<i16>>,
+    /// What the first partition takes: `FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')`.
+    pub bound: Option<String>,
     /// What each role may do: `SELECT,INSERT`.
     pub grants: BTreeMap<String, String>,
     /// Its columns.
@@ -134,6 +150,34 @@ impl Table {
             .is_some_and(|list| list.split(',').any(|one| one == kind))
     }
 
+    /// A value that the first partition takes, for a column of the partition key, as a literal without its type.
+    pub fn place(&self, number: i16) -> Option<String> {
+        let at = self
+            .partitioned_by
+            .as_ref()?
+            .iter()
+            .position(|&one| one == number)?;
+        let values = self
+            .bound
+            .as_ref()?
+            .split_once('(')?
+            .1
+            .split_once(')')?
+            .0
+            .split(", ")
+            .collect::<Vec<_>>();
+        let value = values.get(at).or(values.first())?;
+        (value.starts_with('\'') || value.parse::<f64>().is_ok()).then(|| (*value).to_owned())
+    }
+
+    /// Whether the role may read all of these columns.
+    pub fn may_read(&self, role: &str, numbers: &[i16]) -> bool {
+        numbers.iter().all(|&number| {
+            self.column(number)
+                .is_some_and(|column| column.readable.iter().any(|one| one == role))
+        })
+    }
+
     /// The foreign key that starts with just this column.
     pub fn foreign_of(&self, number: i16) -> Option<&Foreign> {
         self.foreign
@@ -148,10 +192,32 @@ impl Table {
 pub struct View {
     /// As SQL has it.
     pub shown: String,
+    /// `v`, or `m` for a materialized one.
+    pub kind: char,
     /// Its columns.
     pub columns: Vec<String>,
-    /// The tables that it reads.
+    /// What each role may do.
+    pub grants: BTreeMap<String, String>,
+    /// Whether rows can be changed through it.
+    pub writable: bool,
+    /// What it reads, through the views below it as well.
     pub reads: Vec<i64>,
+}
+
+impl View {
+    /// Whether a role has a grant.
+    pub fn grants(&self, role: &str, kind: &str) -> bool {
+        self.grants
+            .get(role)
+            .is_some_and(|list| list.split(',').any(|one| one == kind))
+    }
+
+    /// Whether the API may do anything with it.
+    pub fn is_reachable(&self) -> bool {
+        ["anon", "authenticated"]
+            .iter()
+            .any(|role| self.grants.get(*role).is_some_and(|list| !list.is_empty()))
+    }
 }
 
 /// A function.
@@ -159,6 +225,14 @@ pub struct View {
 pub struct Function {
     /// As SQL has it.
     pub shown: String,
+    /// Its schema.
+    pub schema: String,
+    /// Whether it may write.
+    pub volatile: bool,
+    /// Whether the API may call it.
+    pub callable: bool,
+    /// The names of its arguments; empty where they have none.
+    pub names: Vec<String>,
     /// The types of its arguments.
     pub arguments: Vec<String>,
     /// How many may be left out.
