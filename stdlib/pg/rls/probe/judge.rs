@@ -163,7 +163,7 @@ fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
     }
     let reads = matches!(
         probe.operation,
-        Operation::Select | Operation::Insert | Operation::Returning
+        Operation::Select | Operation::Insert | Operation::Returning | Operation::Join
     );
     let happened = outcome.code.is_none()
         && if reads {
@@ -365,6 +365,7 @@ impl Mutation<'_> {
                     | Operation::Upsert
                     | Operation::UniqueOracle
                     | Operation::ForeignOracle
+                    | Operation::Join
             ),
             'w' => matches!(
                 probe.operation,

@@ -16,7 +16,7 @@ use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 use serde_json::Value;
 
 use self::judge::{Judged, Outcome, Verdict};
-use self::model::{Belongs, Intent, Model, Table, View, belonging};
+use self::model::{Belongs, Intent, Model, Table, View, belonging, is_by_membership};
 use self::plan::{Handle, Probe, Subject};
 use self::rows::{Maker, Row, Tenant, quoted};
 use crate::pg::database::Database;
@@ -178,7 +178,18 @@ async fn run(
             })?;
         }
     }
-    for table in &chosen {
+    // The lists of members too, where they are kept out of the API.
+    let lists: Vec<&Table> = model
+        .tables
+        .iter()
+        .filter(|table| {
+            belongs
+                .values()
+                .any(|belongs| *belongs == Belongs::Member(table.oid))
+                && !chosen.iter().any(|one| one.oid == table.oid)
+        })
+        .collect();
+    for table in chosen.iter().chain(&lists) {
         for tenant in [&owner, &other] {
             if let Err(error) = row_of(transaction, &mut maker, tenant, table).await {
                 if !error.kind().starts_with("pg.") || error.kind() == "pg.connection_lost" {
@@ -204,10 +215,10 @@ async fn run(
     // ---- what passes by: partitions that are asked themselves, and views
     let mut views: Vec<View> = Vec::new();
     for view in model.views.iter().filter(|view| view.is_reachable()) {
-        if view.kind == 'm' {
+        if view.copies {
             report.untested.push((
                 view.shown.clone(),
-                "a materialized view keeps a copy, which the new rows are not in; no policy holds for it, so the audit judges it".to_owned(),
+                "it shows a materialized view, a copy that the new rows are not in; no policy holds for it: the audit judges it".to_owned(),
             ));
             continue;
         }
@@ -238,14 +249,11 @@ async fn run(
             continue;
         }
         let theirs = maker.row(&other, table).cloned().unwrap_or_default();
-        let given_away = match belongs.get(&table.oid) {
-            Some(
-                Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _),
-            ) => table
-                .column(*number)
-                .and_then(|column| Some((column.quoted.clone(), theirs.get(number)?.clone()))),
-            None => None,
-        };
+        let owning = belongs.get(&table.oid).and_then(Belongs::column);
+        let given_away = owning.and_then(|number| {
+            let column = table.column(number)?;
+            Some((column.quoted.clone(), theirs.get(&number)?.clone()))
+        });
         let fresh = maker.make(&owner, table, None);
         let mut twin = maker.make(&owner, table, Some(&own));
         for number in table.key.iter().flatten() {
@@ -263,12 +271,6 @@ async fn run(
                     .column(*number)
                     .is_some_and(|column| column.base.name != "uuid")
             })
-        };
-        let owning = match belongs.get(&table.oid) {
-            Some(
-                Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _),
-            ) => Some(*number),
-            None => None,
         };
         let names_owner = |key: &[i16]| owning.is_some_and(|number| key.contains(&number));
         // A key that is a name, not a number that the table counts itself: that one tells only how many there are.
@@ -294,17 +296,23 @@ async fn run(
             let Some(target) = model.tables.iter().find(|one| one.oid == key.target) else {
                 continue;
             };
-            let own_target = maker.row(&owner, target).cloned();
             if names_owner(&key.columns)
-                || !guessable(&key.columns)
                 || !target.rls
-                || !belongs.contains_key(&target.oid)
                 || intent.shared.contains(&target.shown)
                 || intent.public.contains(&target.shown)
             {
                 continue;
             }
-            let Some(row_there) = own_target else {
+            // Who is on a list that policies ask gets what the list gives: to put oneself on somebody's list is to get in.
+            let joins = table.asked
+                && matches!(
+                    belongs.get(&table.oid),
+                    Some(Belongs::User(_) | Belongs::Claim(..))
+                );
+            if !joins && !(guessable(&key.columns) && belongs.contains_key(&target.oid)) {
+                continue;
+            }
+            let Some(row_there) = maker.row(&owner, target).cloned() else {
                 continue;
             };
             let values: Option<HashMap<i16, String>> = key
@@ -316,12 +324,13 @@ async fn run(
             if let Some(values) = values {
                 let mut row = maker.make(&other, table, None);
                 replace(&mut row, table, &key.columns, &values);
-                references.push((key.name.clone(), row));
+                references.push((joins, row));
             }
         }
         let subject = Subject {
             table,
             belongs: belongs.get(&table.oid),
+            by_membership: is_by_membership(&belongs, table.oid),
             own: &own,
             fresh,
             twin,
@@ -506,7 +515,7 @@ async fn partition_of(
         .find(|one| Some(one.oid) == found)
         .map(|partition| View {
             shown: partition.shown.clone(),
-            kind: 'v',
+            copies: false,
             columns: partition
                 .columns
                 .iter()
@@ -579,6 +588,7 @@ fn owner_map(table: &Table, belongs: &Belongs) -> Map {
         Belongs::User(number) => ("user", *number, Dynamic::UNIT),
         Belongs::Claim(number, claim) => ("claim", *number, claim.clone().into()),
         Belongs::Through(number, _) => ("reference", *number, Dynamic::UNIT),
+        Belongs::Member(_) => ("members", 0, Dynamic::UNIT),
     };
     let key = table
         .key

@@ -53,8 +53,6 @@ pub struct Column {
 /// A foreign key.
 #[derive(Debug, Deserialize, Clone)]
 pub struct Foreign {
-    /// Its name.
-    pub name: String,
     /// Its columns.
     pub columns: Vec<i16>,
     /// The table referred to.
@@ -110,6 +108,8 @@ pub struct Table {
     pub rls: bool,
     /// Whether it is a partition.
     pub partition: bool,
+    /// Whether policies of other tables ask it, themselves or through a function.
+    pub asked: bool,
     /// `r` or `p`.
     pub kind: char,
     /// About how many rows it has.
@@ -192,12 +192,12 @@ impl Table {
 pub struct View {
     /// As SQL has it.
     pub shown: String,
-    /// `v`, or `m` for a materialized one.
-    pub kind: char,
     /// Its columns.
     pub columns: Vec<String>,
     /// What each role may do.
     pub grants: BTreeMap<String, String>,
+    /// Whether it shows a copy: a materialized view, or one that reads such a view.
+    pub copies: bool,
     /// Whether rows can be changed through it.
     pub writable: bool,
     /// What it reads, through the views below it as well.
@@ -279,6 +279,32 @@ pub enum Belongs {
     Claim(i16, String),
     /// A column refers to a row that belongs to somebody.
     Through(i16, i64),
+    /// A row of another table says who belongs to it: `members` of a team.
+    Member(i64),
+}
+
+impl Belongs {
+    /// The column of its own that says whose a row is.
+    pub fn column(&self) -> Option<i16> {
+        match self {
+            Self::User(number) | Self::Claim(number, _) | Self::Through(number, _) => Some(*number),
+            Self::Member(_) => None,
+        }
+    }
+}
+
+/// Whether a row belongs to somebody because another row says so, directly or further up.
+pub fn is_by_membership(known: &HashMap<i64, Belongs>, mut oid: i64) -> bool {
+    let mut left = known.len();
+    while left > 0 {
+        match known.get(&oid) {
+            Some(Belongs::Member(_)) => return true,
+            Some(Belongs::Through(_, target)) => oid = *target,
+            _ => return false,
+        }
+        left -= 1;
+    }
+    false
 }
 
 /// The names that columns with a user's id have.
@@ -318,7 +344,35 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
             known.insert(table.oid, found);
         }
     }
-    // Those that belong to somebody through others, one step further in each round.
+    through_others(model, &mut known);
+    // Then those whose members are kept in a table of its own, and what belongs to these.
+    let members: Vec<(i64, Belongs)> = model
+        .tables
+        .iter()
+        .filter(|table| {
+            !known.contains_key(&table.oid)
+                && !table.policies.is_empty()
+                && !intent.shared.contains(&table.shown)
+                && !intent.public.contains(&table.shown)
+        })
+        .filter_map(|table| {
+            let list = model.tables.iter().find(|list| {
+                matches!(
+                    known.get(&list.oid),
+                    Some(Belongs::User(_) | Belongs::Claim(..))
+                ) && list.asked
+                    && list.foreign.iter().any(|key| key.target == table.oid)
+            })?;
+            Some((table.oid, Belongs::Member(list.oid)))
+        })
+        .collect();
+    known.extend(members);
+    through_others(model, &mut known);
+    known
+}
+
+/// Those that belong to somebody through others, one step further in each round.
+fn through_others(model: &Model, known: &mut HashMap<i64, Belongs>) {
     loop {
         let more: Vec<(i64, Belongs)> = model
             .tables
@@ -340,7 +394,7 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
             })
             .collect();
         if more.is_empty() {
-            return known;
+            return;
         }
         known.extend(more);
     }

@@ -1,9 +1,19 @@
 -- The tables to be probed and how rows of them are made, as one JSON value. $1 exposed schemas, $2 more tables that rows may need.
+WITH asked AS (
+    SELECT DISTINCT d.refobjid AS oid FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+        AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> p.polrelid
+),
+askers AS (
+    SELECT DISTINCT f.oid, f.prosrc FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
+        JOIN pg_proc f ON f.oid = d.refobjid JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname NOT IN ('pg_catalog', 'auth')
+)
 SELECT json_build_object(
     'bypass', (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user),
     'tables', (SELECT coalesce(json_agg(json_build_object(
         'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'shown', format('%I.%I', n.nspname, c.relname),
         'exposed', n.nspname = ANY ($1), 'rls', c.relrowsecurity, 'partition', c.relispartition, 'kind', c.relkind,
+        -- Policies of others ask it, or a function that they call does, as far as its text says.
+        'asked', EXISTS (SELECT FROM asked a WHERE a.oid = c.oid) OR EXISTS (SELECT FROM askers f WHERE f.prosrc ~* ('\m' || regexp_replace(c.relname, '\W', '.', 'g') || '\M')),
         -- Where nobody has counted yet, by how large it is: a row has a hundred bytes, or more.
         'rows', CASE WHEN c.relkind = 'p' THEN (SELECT coalesce(sum(CASE WHEN l.reltuples >= 0 THEN l.reltuples ELSE pg_relation_size(l.oid) / 100 END), 0)
                     FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid WHERE t.isleaf)
@@ -38,7 +48,7 @@ SELECT json_build_object(
                    ELSE (SELECT coalesce(json_agg(DISTINCT d.refobjsubid), '[]') FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid > 0) END), '[]')
                    FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT i.indisprimary),
-        'foreign', (SELECT coalesce(json_agg(json_build_object('name', k.conname, 'columns', to_json(k.conkey), 'target', k.confrelid::int8,
+        'foreign', (SELECT coalesce(json_agg(json_build_object('columns', to_json(k.conkey), 'target', k.confrelid::int8,
                     'target_columns', to_json(k.confkey))), '[]') FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0),
         'policies', (SELECT coalesce(json_agg(json_build_object('name', p.polname, 'quoted', quote_ident(p.polname), 'command', p.polcmd, 'permissive', p.polpermissive,
                 'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),
@@ -49,9 +59,15 @@ SELECT json_build_object(
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_temp'
           AND (n.nspname = ANY ($1) OR c.oid IN (SELECT confrelid FROM pg_constraint WHERE contype = 'f')
+               OR c.oid IN (SELECT conrelid FROM pg_constraint k JOIN pg_class t ON t.oid = k.confrelid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+                            WHERE contype = 'f' AND tn.nspname = ANY ($1))
                OR (n.nspname = 'auth' AND c.relname = 'users'))
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')),
-    'views', (SELECT coalesce(json_agg(json_build_object('shown', format('%I.%I', n.nspname, c.relname), 'kind', c.relkind,
+    'views', (SELECT coalesce(json_agg(json_build_object('shown', format('%I.%I', n.nspname, c.relname),
+            'copies', (WITH RECURSIVE below(oid, kind) AS (
+                    SELECT c.oid, c.relkind UNION SELECT d.refobjid, l.relkind FROM below b JOIN pg_rewrite w ON w.ev_class = b.oid JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass
+                      AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> b.oid JOIN pg_class l ON l.oid = d.refobjid)
+                SELECT bool_or(b.kind = 'm') FROM below b),
             'columns', (SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0),
             'grants', (SELECT coalesce(json_object_agg(r.rolname, (
                 SELECT array_to_string(ARRAY(SELECT k FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) k

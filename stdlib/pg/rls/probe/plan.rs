@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::model::{Belongs, Column, Function, Table, View};
-use super::rows::{Row, Tenant, quoted};
+use super::rows::{Row, Tenant};
 
 /// Who tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +115,8 @@ pub enum Operation {
     UniqueOracle,
     /// Learn from a foreign key that the row exists.
     ForeignOracle,
+    /// Put oneself on a list of somebody else's that policies ask: the members of a team.
+    Join,
 }
 
 impl Operation {
@@ -135,6 +137,21 @@ impl Operation {
             Self::Function => "FUNCTION",
             Self::UniqueOracle => "DUPLICATE KEY",
             Self::ForeignOracle => "REFERENCE",
+            Self::Join => "JOIN",
+        }
+    }
+}
+
+impl Operation {
+    /// The command whose policies decide: `r`, `a`, `w`, `d`.
+    fn command(self) -> char {
+        match self {
+            Self::Insert | Self::Upsert | Self::Join | Self::UniqueOracle | Self::ForeignOracle => {
+                'a'
+            }
+            Self::Update | Self::BlindUpdate | Self::GiveAway | Self::Returning => 'w',
+            Self::Delete | Self::BlindDelete => 'd',
+            _ => 'r',
         }
     }
 }
@@ -178,6 +195,10 @@ pub struct Probe {
     pub needles: Vec<String>,
     /// What it is about, as SQL has it.
     pub about: String,
+    /// Whether row-level security is on there.
+    pub protected: bool,
+    /// The policies that give the role what is tried, as SQL has them.
+    pub let_through: Vec<String>,
 }
 
 impl Probe {
@@ -203,7 +224,7 @@ impl Probe {
                 "ALTER VIEW {through} SET (security_invoker = true); -- a partition: REVOKE ALL ON {through} FROM anon, authenticated, PUBLIC;"
             );
         }
-        let command = match self.operation {
+        match self.operation {
             Operation::Function => {
                 return format!(
                     "REVOKE EXECUTE ON FUNCTION {about} FROM anon, authenticated, PUBLIC; -- or let it ask for auth.uid() before it answers"
@@ -212,20 +233,34 @@ impl Probe {
             Operation::UniqueOracle | Operation::ForeignOracle => {
                 return "-- put the column that says whose the row is into the key; or accept it in the baseline".to_owned();
             }
-            Operation::Select | Operation::Count => "SELECT",
-            Operation::Insert | Operation::Upsert => "INSERT",
-            Operation::Delete | Operation::BlindDelete => "DELETE",
-            _ => "UPDATE",
+            _ => {}
+        }
+        let command = match self.operation.command() {
+            'a' => "INSERT",
+            'w' => "UPDATE",
+            'd' => "DELETE",
+            _ => "SELECT",
         };
-        let kind = match command {
-            "INSERT" => "WITH CHECK",
-            "UPDATE" => "USING and WITH CHECK",
-            _ => "USING",
+        if !self.protected {
+            return format!("ALTER TABLE {about} ENABLE ROW LEVEL SECURITY;");
+        }
+        let part = match command {
+            "INSERT" => "WITH CHECK (…)",
+            "UPDATE" => "USING (…) WITH CHECK (…)",
+            _ => "USING (…)",
         };
-        format!(
-            "-- {kind} of the policies on {about} for {command} lets it through; which they are: SELECT * FROM pg_policies WHERE format('%I.%I', schemaname, tablename) = {};",
-            quoted(about)
-        )
+        let alters: Vec<String> = self
+            .let_through
+            .iter()
+            .map(|policy| format!("ALTER POLICY {policy} ON {about} {part};"))
+            .collect();
+        match alters.is_empty() {
+            true => format!("-- no policy gives that: look whose rights {about} is asked with"),
+            false => format!(
+                "-- what gives {command}, of which one is too wide:\n{}",
+                alters.join("\n")
+            ),
+        }
     }
 }
 
@@ -243,8 +278,10 @@ pub struct Subject<'a> {
     pub twin: Row,
     /// A row of B's own that has A's unique values.
     pub oracle: Option<Row>,
-    /// Rows of B's own that refer to A's rows, by the name of the foreign key.
-    pub references: Vec<(String, Row)>,
+    /// Rows of B's own that refer to A's rows, and whether they put B on a list of A's that policies ask.
+    pub references: Vec<(bool, Row)>,
+    /// Whether it is a list of members that says whose the row is.
+    pub by_membership: bool,
     /// Words that only A's row has.
     pub needles: Vec<String>,
     /// What says that a row is B's: the owning column as SQL, and B's value.
@@ -327,12 +364,7 @@ impl Subject<'_> {
 
     /// The column that says whose the row is.
     fn own_column(&self) -> Option<i16> {
-        match self.belongs {
-            Some(
-                Belongs::User(number) | Belongs::Claim(number, _) | Belongs::Through(number, _),
-            ) => Some(*number),
-            None => None,
-        }
+        self.belongs.and_then(Belongs::column)
     }
 
     /// A column that every row may have the same of, and A's value of it: one that the role may change, if there is one.
@@ -437,6 +469,10 @@ impl Subject<'_> {
         const ROLE: &str = "authenticated";
         let (grant, command) = match operation {
             Operation::GiveAway => return Expected::Denied,
+            // What members may do besides looking is often for some of them only.
+            Operation::Insert | Operation::Update | Operation::Delete if self.by_membership => {
+                return Expected::Any;
+            }
             Operation::Select | Operation::Count => ("SELECT", 'r'),
             Operation::Insert => ("INSERT", 'a'),
             Operation::Update => ("UPDATE", 'w'),
@@ -518,6 +554,13 @@ impl Tries<'_, '_> {
                 _ => Vec::new(),
             },
             about: table.shown.clone(),
+            protected: table.rls,
+            let_through: table
+                .policies
+                .iter()
+                .filter(|policy| policy.gives(self.identity.role(), operation.command()))
+                .map(|policy| policy.quoted.clone())
+                .collect(),
         });
     }
 
@@ -624,8 +667,12 @@ impl Tries<'_, '_> {
         if let Some(row) = &subject.oracle {
             self.add(Operation::UniqueOracle, insert(shown, row), false, None);
         }
-        for (_, row) in &subject.references {
-            self.add(Operation::ForeignOracle, insert(shown, row), false, None);
+        for (joins, row) in &subject.references {
+            let operation = match joins {
+                true => Operation::Join,
+                false => Operation::ForeignOracle,
+            };
+            self.add(operation, insert(shown, row), false, None);
         }
     }
 
@@ -796,6 +843,8 @@ pub fn calls(
                 observes: true,
                 needles: new.clone(),
                 about: function.shown.clone(),
+                protected: true,
+                let_through: Vec::new(),
             });
         }
         seen.push(call);

@@ -123,9 +123,11 @@ impl<'m> Maker<'m> {
             .filter(|key| {
                 let wanted = key.columns.iter().any(|&number| {
                     table.column(number).is_some_and(|column| column.required)
-                        || matches!(belongs, Some(Belongs::Through(own, _) | Belongs::User(own)) if *own == number)
+                        || belongs.and_then(Belongs::column) == Some(number)
                 });
-                wanted && !self.have.contains_key(&(tenant.letter, key.target)) && !self.open.contains(&(tenant.letter, key.target))
+                wanted
+                    && !self.have.contains_key(&(tenant.letter, key.target))
+                    && !self.open.contains(&(tenant.letter, key.target))
             })
             .filter_map(|key| self.by_oid.get(&key.target).copied())
             .collect()
