@@ -842,7 +842,7 @@ pub fn calls(
                 path: path_of(&function.schema),
                 observes: true,
                 needles: new.clone(),
-                about: function.shown.clone(),
+                about: format!("{}({})", function.shown, function.arguments.join(", ")),
                 protected: true,
                 let_through: Vec::new(),
             });
