@@ -116,7 +116,7 @@ fn the_validation_says_what_it_does_and_what_it_found() {
     validate("-p report=rls.html")
         .exits(0)
         .says("in one transaction of base that is rolled back")
-        .says("Tenants are isolated");
+        .prints("Tenants are isolated");
     assert_eq!(bed.everything("base"), before);
     let page = bed.story.read("rls.html");
     assert!(
@@ -167,16 +167,16 @@ fn what_is_new_is_told_until_it_is_mended() {
     let watch = || bed.story.types("ccrun rls-watch --yes");
     drop(bed.server.psql("base", TRUNCATE));
     // What there is at the first look is known.
-    watch().exits(0).says("all known");
+    watch().exits(0).prints("all known");
     drop(bed.server.psql("base", WIDE));
     watch()
         .exits(1)
-        .says("policy_always_true public.tasks: wide")
-        .says("B: SELECT 1 FROM public.tasks");
+        .prints("policy_always_true public.tasks: wide")
+        .prints("B: SELECT 1 FROM public.tasks");
     // Still there, so still told: an alert must not be resolved by looking away.
     watch()
         .exits(1)
-        .says("policy_always_true public.tasks: wide");
+        .prints("policy_always_true public.tasks: wide");
     drop(bed.server.psql("base", MENDED));
     watch().exits(0);
     drop(bed.server.psql("base", WIDE));

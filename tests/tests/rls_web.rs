@@ -58,10 +58,10 @@ fn the_stack_holds_over_http_holes_are_told_and_nothing_stays() {
         "a token for another audience is refused",
         "a token of a superuser's role is refused",
     ] {
-        seen.says(token);
+        seen.prints(token);
     }
     // Somebody who reaches its own row is the control: without it, that others don't proves nothing.
-    seen.says("only its owner reaches it");
+    seen.prints("only its owner reaches it");
     assert_eq!(stack.sql(EVERYTHING), before);
 
     for (hole, mended, told) in HOLES {
@@ -69,7 +69,7 @@ fn the_stack_holds_over_http_holes_are_told_and_nothing_stays() {
         stack
             .types(&format!("{line} -p mutations=false"))
             .exits(1)
-            .says(told);
+            .prints(told);
         drop(stack.sql(mended));
         assert_eq!(stack.sql(EVERYTHING), before, "{told}");
     }
