@@ -15,7 +15,7 @@ use ccrun_kernel::{Cx, Error, Options, Result, primitive};
 use self::catalog::{Catalog, Lookup, Role};
 use self::finding::{Finding, Severity};
 use crate::pg::database::Database;
-use crate::pg::session::Want;
+use crate::pg::transaction::TransactionOptions;
 
 /// What is audited.
 #[derive(Clone, Options)]
@@ -132,15 +132,15 @@ impl Database {
             }),
             texts(&trusted),
         ];
-        let answer = self
-            .ask(cx, catalog::SQL.to_owned(), Some(parameters), Want::Value)
-            .await?;
-        let text = answer
-            .rows
-            .into_iter()
-            .next()
-            .and_then(|value| value.into_string().ok())
-            .unwrap_or_default();
+        // Compiling a statement of this size takes longer than answering it, by far.
+        let usual = TransactionOptions::usual();
+        let begin = usual.begin(cx.dry_run())?;
+        let transaction = self.begin(cx, &begin, &usual).await?;
+        transaction.own("SET LOCAL jit = off").await?;
+        let answer = transaction.own_value(catalog::SQL, &parameters).await;
+        let ended = transaction.finish(false).await;
+        let text = answer?.into_string().unwrap_or_default();
+        ended?;
         cx.blocking(move || {
             let catalog: Catalog = serde_json::from_str(&text).map_err(|error| {
                 Error::new(

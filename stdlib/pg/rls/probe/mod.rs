@@ -107,7 +107,9 @@ fn intent(options: &ProbeOptions) -> Result<Intent> {
     serde_json::from_value(json).map_err(|error| bad(&error))
 }
 
-const LOCKS: &str = "SET LOCAL lock_timeout = '900ms'";
+/// Whoever waits for a lock stands in everybody's way. Less than the server's `deadlock_timeout`: of two that wait for each
+/// other it is this one that gives up. And compiling the large statements takes longer than answering them.
+const MANNERS: &str = "SET LOCAL lock_timeout = '900ms'; SET LOCAL jit = off";
 
 async fn run(
     cx: &Cx,
@@ -115,6 +117,7 @@ async fn run(
     options: &ProbeOptions,
     intent: &Intent,
 ) -> Result<Report> {
+    transaction.own(MANNERS).await?;
     let schemas: Vec<String> = options
         .schemas
         .clone()
@@ -139,9 +142,6 @@ async fn run(
         .hint("log in as the superuser for this: `db.login(\"postgres\", secret(\"POSTGRES_PASSWORD\"))`; the statements that are tried run as anon and authenticated"));
     }
     transaction.own(include_str!("session.sql")).await?;
-    // Whoever waits for a lock stands in everybody's way. Less than the server's `deadlock_timeout`: of two that wait for
-    // each other it is this one that gives up.
-    transaction.own(LOCKS).await?;
     let belongs = belonging(&model, intent);
     let claims: Vec<String> = belongs
         .values()
