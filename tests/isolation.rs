@@ -18,7 +18,7 @@ const ROLES: &str = "
     CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
     CREATE ROLE authenticator LOGIN NOINHERIT;
     GRANT anon, authenticated, service_role TO authenticator;
-    CREATE ROLE owner LOGIN PASSWORD 'owner';";
+    CREATE ROLE owner LOGIN PASSWORD 'the-word-of-the-day';";
 
 /// Tables and what is in them, policies, functions, grants, roles, databases: all that could stay of something.
 const EVERYTHING: &str = "SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
@@ -88,7 +88,7 @@ impl Bed {
             )
             .file(
                 "test.env",
-                format!("OWNER_PASSWORD=owner\nPOSTGRES_PASSWORD=\"{PASSWORD}\"\n"),
+                format!("OWNER_PASSWORD=the-word-of-the-day\nPOSTGRES_PASSWORD=\"{PASSWORD}\"\n"),
             );
         Self { server, story }
     }

@@ -96,6 +96,8 @@ fn findings_are_written_for_machines() {
         "{junit}"
     );
 
+    assert!(!junit.contains("\\n"), "{junit}");
+
     // Nothing else is on standard output.
     let output = bed
         .story
