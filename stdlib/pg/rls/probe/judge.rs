@@ -87,11 +87,13 @@ pub fn all(shown: &str, probes: &[Probe], outcomes: &[Outcome]) -> Vec<Verdict> 
             outcome: judge(probe, outcome, stopped(probe)),
             said: match (&outcome.code, &outcome.said) {
                 (Some(code), Some(said)) => format!("{code}: {said}"),
+                _ if outcome.changed && probe.operation == Operation::Insert => "1 row".to_owned(),
                 _ if outcome.changed => "it changed the row".to_owned(),
                 _ if outcome.told.is_some() => format!("{} came out", outcome.told.as_deref().unwrap_or_default()),
                 _ if outcome.differs == Some(true) => "another answer than without the row".to_owned(),
                 _ if outcome.differs == Some(false) => "the same answer as without the row".to_owned(),
                 _ if probe.observes => "it can't be told: it answers otherwise each time, or the row can't be taken away".to_owned(),
+                _ if outcome.rows == Some(1) => "1 row".to_owned(),
                 _ => format!("{} rows", outcome.rows.unwrap_or(0)),
             },
             probe: probe.clone(),
@@ -167,7 +169,7 @@ fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
     );
     let happened = outcome.code.is_none()
         && if reads {
-            outcome.rows.unwrap_or(0) > 0
+            outcome.rows.unwrap_or(0) > 0 && (probe.truth.is_none() || outcome.changed)
         } else {
             outcome.changed
         };

@@ -456,7 +456,13 @@ async fn row_of<'m>(
         plan::insert(&table.shown, &row),
         pieces.join(" || ")
     );
-    transaction.own("SAVEPOINT ccrun_row").await?;
+    // As the tenant's own request would say it: defaults and triggers ask who it is.
+    transaction
+        .own(&format!(
+            "SAVEPOINT ccrun_row; SELECT set_config('request.jwt.claims', {}, true)",
+            quoted(&tenant.token().to_string())
+        ))
+        .await?;
     let made = transaction.own_value(&sql, &[]).await;
     let made = match made {
         Ok(made) => made,
@@ -467,7 +473,9 @@ async fn row_of<'m>(
             return Err(error);
         }
     };
-    transaction.own("RELEASE ccrun_row").await?;
+    transaction
+        .own("SELECT set_config('request.jwt.claims', '', true); RELEASE ccrun_row")
+        .await?;
     let values: HashMap<String, Option<String>> =
         serde_json::from_str(&made.into_string().unwrap_or_default()).unwrap_or_default();
     let literals = table

@@ -414,16 +414,18 @@ fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
     let mut candidates: Vec<&Column> = table
         .columns
         .iter()
-        .filter(|column| column.base.name == "uuid")
+        .filter(|column| column.base.name == "uuid" || column.base.category == 'S')
         .filter(|column| {
             let refers = table.foreign_of(column.number).is_some_and(|key| Some(key.target) == users);
             let compared = table.policies.iter().flat_map(|policy| [&policy.using, &policy.check]).flatten().any(|text| {
                 let name = regex::escape(&column.quoted);
-                let near = format!(r"(?i)(auth\.uid\(\)[^=<>]{{0,40}}= \(?\(?(\w+\.)?{name}\b|\b{name}\)? = [^=]{{0,60}}auth\.uid\(\))");
+                // Also `(auth.jwt() ->> 'sub')`, which is the same without the function.
+                let who = r"(auth\.uid\(\)|->> 'sub'::text\))";
+                let near = format!(r"(?i)({who}[^=<>]{{0,40}}= \(?\(?(\w+\.)?{name}\b|\b{name}\)?(::\w+)? = [^=]{{0,160}}{who})");
                 regex::Regex::new(&near).is_ok_and(|near| near.is_match(text))
             });
             compared || (refers && (OWNER_NAMES.contains(&column.name.as_str()) || is_in_policy(table, column.number) || column.name == "id"))
-                || (table.policies.is_empty() && OWNER_NAMES.contains(&column.name.as_str()))
+                || (table.policies.is_empty() && column.base.name == "uuid" && OWNER_NAMES.contains(&column.name.as_str()))
         })
         .collect();
     // With several, the one that the policies look at, then the one with the usual name.

@@ -367,6 +367,25 @@ impl Subject<'_> {
         self.belongs.and_then(Belongs::column)
     }
 
+    /// How many rows the owner has, as SQL; of large tables that takes too long.
+    fn rows_of_owner(&self) -> Option<String> {
+        let number = self.own_column().filter(|_| self.is_small())?;
+        let (column, value) = (self.table.column(number)?, self.own.get(&number)?);
+        Some(format!(
+            "SELECT count(*)::text FROM {} WHERE {} = {value}",
+            self.table.shown, column.quoted
+        ))
+    }
+
+    /// Whose the row is, as SQL.
+    fn owner_of(&self, this_row: &str) -> Option<String> {
+        let column = self.table.column(self.own_column()?)?;
+        Some(format!(
+            "SELECT {}::text FROM {} WHERE {this_row}",
+            column.quoted, self.table.shown
+        ))
+    }
+
     /// A column that every row may have the same of, and A's value of it: one that the role may change, if there is one.
     fn constant(&self, role: &str) -> Option<(String, String)> {
         let in_key = |number: i16| {
@@ -544,7 +563,12 @@ impl Tries<'_, '_> {
                 .subject
                 .expected(self.identity, operation, through.is_some()),
             sql,
-            truth: truth.then(|| self.version.clone()),
+            truth: match operation {
+                // A trigger may have put the one who asks where the owner was named: then it is a row of its own.
+                Operation::Insert => self.subject.rows_of_owner(),
+                Operation::GiveAway => self.subject.owner_of(self.this_row),
+                _ => truth.then(|| self.version.clone()),
+            },
             claims: self.claims.clone(),
             through: through.map(|view| view.shown.clone()),
             path: path_of(&table.schema),
