@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod engine_proxy;
 pub mod faults;
+pub mod isolation;
 pub mod load;
 pub mod postgres;
 pub mod seaweed;

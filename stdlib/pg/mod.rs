@@ -6,6 +6,7 @@
 
 mod backup;
 mod bind;
+mod catalog;
 mod client;
 mod connect;
 mod database;
@@ -50,6 +51,12 @@ pub fn namespace() -> Namespace {
         Database::script,
         Database::transaction,
         Database::login,
+        Database::tables,
+        Database::views,
+        Database::policies,
+        Database::grants,
+        Database::functions,
+        Database::roles,
         Database::as_user,
         Database::rls_audit,
         Database::rls_probe,
