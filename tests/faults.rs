@@ -113,6 +113,10 @@ pub enum Misbehaviour {
     ResetAfter(usize),
     /// Wait before the answer.
     Delay(Duration),
+    /// Take the request and say nothing for so long, then close.
+    Hang(Duration),
+    /// Close the connection after so many bytes of the answer, as if it were complete.
+    CutAfter(usize),
 }
 
 /// A proxy on loopback before a real server, which misbehaves for the next connections as it is told.
@@ -120,6 +124,14 @@ pub struct FaultyProxy {
     /// Where it listens.
     pub port: u16,
     plan: Arc<Mutex<Vec<Misbehaviour>>>,
+    line: Arc<Mutex<Line>>,
+}
+
+/// What goes through the proxy.
+#[derive(Default)]
+struct Line {
+    cut: bool,
+    open: Vec<TcpStream>,
 }
 
 impl FaultyProxy {
@@ -133,8 +145,18 @@ impl FaultyProxy {
         let port = listener.local_addr().expect("its number").port();
         let plan: Arc<Mutex<Vec<Misbehaviour>>> = Arc::default();
         let planned = Arc::clone(&plan);
+        let line: Arc<Mutex<Line>> = Arc::default();
+        let state = Arc::clone(&line);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                {
+                    let mut line = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    if line.cut {
+                        reset(&client);
+                        continue;
+                    }
+                    line.open.extend(client.try_clone());
+                }
                 let mut plan = planned.lock().unwrap_or_else(PoisonError::into_inner);
                 let next = if plan.is_empty() {
                     Misbehaviour::None
@@ -144,7 +166,28 @@ impl FaultyProxy {
                 std::thread::spawn(move || serve(client, server, next));
             }
         });
-        Self { port, plan }
+        Self { port, plan, line }
+    }
+
+    /// Cut the network: what is under way breaks off, and nobody is let in until [`Self::mend`].
+    pub fn cut(&self) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.cut = true;
+        for connection in line.open.drain(..) {
+            reset(&connection);
+        }
+    }
+
+    /// The network is back.
+    pub fn mend(&self) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.cut = false;
+    }
+
+    /// Behave from now on.
+    pub fn behave(&self) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.clear();
     }
 
     /// Do this to the next so many connections.
@@ -163,6 +206,12 @@ fn serve(mut client: TcpStream, server: SocketAddr, misbehaviour: Misbehaviour) 
         let _written = client.write_all(answer.as_bytes());
         return;
     }
+    if let Misbehaviour::Hang(silence) = misbehaviour {
+        let mut request = [0; 4096];
+        let _read = client.read(&mut request);
+        std::thread::sleep(silence);
+        return;
+    }
     let Ok(upstream) = TcpStream::connect(server) else {
         return;
     };
@@ -178,14 +227,53 @@ fn serve(mut client: TcpStream, server: SocketAddr, misbehaviour: Misbehaviour) 
         std::thread::sleep(delay);
     }
     let mut limited: Box<dyn Read> = match misbehaviour {
-        Misbehaviour::ResetAfter(bytes) => Box::new(upstream.take(bytes as u64)),
+        Misbehaviour::ResetAfter(bytes) | Misbehaviour::CutAfter(bytes) => {
+            Box::new(upstream.take(bytes as u64))
+        }
         _ => Box::new(upstream),
     };
     let _copied = std::io::copy(&mut limited, &mut client);
-    if matches!(misbehaviour, Misbehaviour::ResetAfter(_)) {
-        // Closed with unread input and no lingering, a connection ends with a reset.
-        let _set = rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO));
-        // The other direction waits for the client, and holds the connection open.
-        let _closed = client.shutdown(Shutdown::Read);
+    match misbehaviour {
+        Misbehaviour::ResetAfter(_) => reset(&client),
+        Misbehaviour::CutAfter(_) => drop(client.shutdown(Shutdown::Both)),
+        _ => {}
     }
+}
+
+/// Closed with unread input and no lingering, a connection ends with a reset.
+fn reset(connection: &TcpStream) {
+    let _set = rustix::net::sockopt::set_socket_linger(connection, Some(Duration::ZERO));
+    // The other direction waits for the client, and holds the connection open.
+    let _closed = connection.shutdown(Shutdown::Read);
+}
+
+/// SIGKILL the programs of one of these names that a process has started, or those that it has.
+///
+/// # Panics
+/// If there is no /proc.
+pub fn kill_programs_of(process: u32, names: &[&str]) {
+    for (pid, parent, name) in processes() {
+        if parent == process {
+            if names.contains(&name.as_str()) {
+                // It may be gone by now.
+                drop(Command::new("kill").args(["-9", &pid.to_string()]).output());
+            } else {
+                kill_programs_of(pid, names);
+            }
+        }
+    }
+}
+
+/// The number, the parent and the name of each process.
+fn processes() -> Vec<(u32, u32, String)> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let about = entries.filter_map(|entry| {
+        let text = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // `12 (a name) S 1 …`: the name may have anything in it.
+        let (pid, rest) = text.split_once(" (")?;
+        let (name, rest) = rest.rsplit_once(") ")?;
+        let parent = rest.split(' ').nth(1)?;
+        Some((pid.parse().ok()?, parent.parse().ok()?, name.to_owned()))
+    });
+    about.collect()
 }

@@ -225,6 +225,18 @@ impl Postgres {
         name
     }
 
+    /// Whether it lets anybody in at this moment.
+    ///
+    /// # Panics
+    /// If `pg_isready` can't be started.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        let mut asking = Command::new(self.bin.join("pg_isready"));
+        asking.arg("--quiet").arg("-h").arg(&self.folder);
+        let status = asking.args(["-p", &self.port.to_string()]).status();
+        status.expect("pg_isready").success()
+    }
+
     /// Run SQL with `psql` as the superuser; what it prints, unaligned and without headers.
     ///
     /// # Panics

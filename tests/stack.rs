@@ -111,6 +111,11 @@ env_file = "test.env"
         self.story.write("extra.yml", text);
     }
 
+    /// Take it down with its data, as a fire does.
+    pub fn destroy(&self) {
+        remove_labelled(&format!("label=com.docker.compose.project={}", self.name));
+    }
+
     /// Each container of the project, in a format of `docker inspect`.
     #[must_use]
     pub fn inspect(&self, format: &str) -> String {
@@ -194,7 +199,7 @@ env_file = "test.env"
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        remove_labelled(&format!("label=com.docker.compose.project={}", self.name));
+        self.destroy();
     }
 }
 

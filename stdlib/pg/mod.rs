@@ -65,6 +65,8 @@ pub fn namespace() -> Namespace {
         Database::swap,
         Database::checksums,
         backup::backups,
+        backup::restore_files,
+        backup::restore_objects,
         backup::verify,
         backup::prune,
         backup::decided,

@@ -1,6 +1,7 @@
 //! Which store: the target's, another one, a folder.
 
 use ccrun_kernel::secret::Secret;
+use ccrun_kernel::value::Duration;
 use ccrun_kernel::{Cx, Error, MaybeSecret, Options, Result, primitive};
 use serde::Deserialize;
 
@@ -20,7 +21,11 @@ struct Section {
     access_key: Option<String>,
     secret_key: Option<String>,
     path_style: Option<bool>,
+    timeout: Option<String>,
 }
+
+/// How long a store may be silent in the middle of an answer, unless it is told otherwise.
+const SILENT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// How to reach a store.
 #[derive(Clone, Options)]
@@ -38,12 +43,14 @@ pub struct ConnectOptions {
     /// Whether the bucket is in the path of a request, as compatible servers want it, or in the host's name. Left
     /// out: in the path if there is an `endpoint`.
     path_style: Option<bool>,
+    /// How long the server may be silent in the middle of an answer before it is asked again; a minute if left out.
+    timeout: Option<Duration>,
 }
 
 /// The store of the target: its section `s3`, with another bucket if one is named.
 ///
-/// The section has `endpoint`, `region`, `bucket`, `access_key`, `secret_key` (both may be `secret:NAME`) and
-/// `path_style`; or `folder`, for a store that is a folder of this machine. Nothing is sent yet.
+/// The section has `endpoint`, `region`, `bucket`, `access_key`, `secret_key` (both may be `secret:NAME`), `path_style`
+/// and `timeout`; or `folder`, for a store that is a folder of this machine. Nothing is sent yet.
 ///
 /// # Errors
 /// `config.section` if the target has none.
@@ -93,8 +100,25 @@ pub(super) fn store(cx: &Cx, bucket: Option<String>) -> Result<Store> {
             .hint("give both, or none"));
         }
     };
+    let timeout = match section.timeout {
+        None => SILENT,
+        Some(text) => text
+            .parse::<Duration>()
+            .map_err(|error| {
+                Error::new(
+                    "config.section",
+                    format!(
+                        "`timeout` of the store of the target {}: {error}",
+                        target.name()
+                    ),
+                )
+                .hint("write \"30s\" or \"2m\"")
+            })?
+            .to_std(),
+    };
     Ok(Store {
         place: Place::S3(S3Place {
+            timeout,
             path_style: section.path_style.unwrap_or(section.endpoint.is_some()),
             endpoint: section.endpoint,
             region: section.region.unwrap_or_else(|| "us-east-1".to_owned()),
@@ -153,6 +177,7 @@ pub(super) fn connect(cx: &Cx, options: ConnectOptions) -> Result<Store> {
     };
     Ok(Store {
         place: Place::S3(S3Place {
+            timeout: options.timeout.map_or(SILENT, Duration::to_std),
             path_style: options.path_style.unwrap_or(options.endpoint.is_some()),
             endpoint: options.endpoint,
             region: options.region.unwrap_or_else(|| "us-east-1".to_owned()),

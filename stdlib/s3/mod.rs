@@ -31,6 +31,7 @@ pub fn namespace() -> Namespace {
         Store::get,
         Store::head,
         Store::list,
+        Store::each_object,
         Store::copy,
         Store::delete,
         Store::delete_prefix,

@@ -1,8 +1,8 @@
 //! Single objects and lists of them.
 
-use ccrun_kernel::rhai::{Array, Dynamic, Map};
+use ccrun_kernel::rhai::{Array, Dynamic, FnPtr, Map};
 use ccrun_kernel::value::{Duration, Size};
-use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
+use ccrun_kernel::{Caller, Cx, Error, Options, Preview, Result, primitive};
 use futures::TryStreamExt as _;
 
 use super::store::Store;
@@ -148,7 +148,8 @@ impl Store {
         Ok(self.reader(cx).await?.find(&key).await?.map(map_of))
     }
 
-    /// The objects below a path, in the order of their keys: maps with `key`, `size`, `modified`, `etag`.
+    /// The objects below a path, in the order of their keys: maps with `key`, `size`, `modified`, `etag`. For very many,
+    /// `each_object` keeps none.
     ///
     /// # Errors
     /// `s3.no_bucket`, `s3.denied`, `s3.unreachable`; `s3.too_many` beyond `limit`.
@@ -194,6 +195,44 @@ impl Store {
             .into_iter()
             .map(|entry| map_of(entry).into())
             .collect())
+    }
+
+    /// Call a closure with each object below a path, of which only a page is in memory at a time: a map with `key`, `size`,
+    /// `modified`, `etag`. How many there were is returned; a closure that returns `false` ends it.
+    ///
+    /// # Errors
+    /// `s3.no_bucket`, `s3.denied`, `s3.unreachable`, and what the closure throws.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let store = s3::folder("kept");
+    /// store.put("a/1", "x");
+    /// store.put("a/2", "xy");
+    /// let total = 0;
+    /// store.each_object("a", |object| { total += object.size.bytes; });
+    /// assert(total == 3);
+    /// ```
+    #[primitive(read, volatile, needs = s3(self.resource()))]
+    pub(super) fn each_object(
+        &self,
+        cx: &Cx,
+        call: &Caller<'_>,
+        prefix: String,
+        body: FnPtr,
+    ) -> Result<i64> {
+        let store = cx.block_on(self.reader(cx))?;
+        let mut stream = store.list(&prefix)?;
+        let mut count = 0;
+        while let Some(entry) = cx.block_on(stream.try_next())? {
+            count += 1;
+            if let Ok(false) = call
+                .invoke(&body, [Dynamic::from(map_of(entry))])?
+                .as_bool()
+            {
+                break;
+            }
+        }
+        Ok(count)
     }
 
     /// Copy an object within the store.

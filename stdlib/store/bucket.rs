@@ -10,7 +10,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::signer::Signer as _;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{
+    Attribute, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions,
+};
 use tokio_util::bytes::Bytes;
 
 use super::failure::failed;
@@ -35,6 +37,18 @@ pub struct Entry {
     pub modified: Timestamp,
     /// What tells one content from another, as the server says it.
     pub etag: Option<String>,
+}
+
+/// An object that is being read.
+pub struct Opened {
+    /// How many bytes will come.
+    pub size: u64,
+    /// What the store says that it is: `image/png`.
+    pub content_type: Option<String>,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// The bytes. A connection that breaks is made again and goes on where it was.
+    pub stream: BoxStream<'static, Result<Bytes>>,
 }
 
 /// How many are deleted or read at once.
@@ -107,7 +121,16 @@ impl Bucket {
     /// # Errors
     /// `s3.bad_key`.
     pub fn write(self: &Arc<Self>, key: &str) -> Result<Writer> {
-        Writer::new(Arc::clone(self), key)
+        Writer::new(Arc::clone(self), key, None)
+    }
+
+    /// The same, and say what it is: `image/png`. A folder does not keep that.
+    ///
+    /// # Errors
+    /// `s3.bad_key`.
+    pub fn write_as(self: &Arc<Self>, key: &str, content_type: Option<String>) -> Result<Writer> {
+        let content_type = content_type.filter(|_| matches!(self.place, Place::S3(_)));
+        Writer::new(Arc::clone(self), key, content_type)
     }
 
     /// An object as a whole, which must not be larger than `most` bytes.
@@ -131,7 +154,7 @@ impl Bucket {
         Ok(all.into())
     }
 
-    /// What is in an object, or in a part of it. A connection that breaks is made again and goes on where it was.
+    /// What is in an object, or in a part of it.
     ///
     /// # Errors
     /// `s3.not_found`, and what the store says, also in the stream.
@@ -140,6 +163,14 @@ impl Bucket {
         key: &str,
         range: Option<std::ops::Range<u64>>,
     ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        Ok(self.open(key, range).await?.stream)
+    }
+
+    /// The same with what the store says of it.
+    ///
+    /// # Errors
+    /// `s3.not_found`, and what the store says, also in the stream.
+    pub async fn open(&self, key: &str, range: Option<std::ops::Range<u64>>) -> Result<Opened> {
         let options = GetOptions {
             range: range.map(GetRange::Bounded),
             ..GetOptions::default()
@@ -148,6 +179,9 @@ impl Bucket {
         let got = self.store.get_opts(&self.path(key)?, options).await;
         let got = got.map_err(|error| failed(&self.place, &what, error))?;
         let place = self.place.clone();
+        let content_type = got.attributes.get(&Attribute::ContentType);
+        let content_type = content_type.map(|value| value.as_ref().to_owned());
+        let modified = Entry::from(got.meta.clone()).modified;
         let expected = got.range.end - got.range.start;
         let mut seen = 0;
         let cut = Error::new(
@@ -170,7 +204,12 @@ impl Bucket {
                 None => Some(Err(cut.clone())),
             })
             .filter_map(futures::future::ready);
-        Ok(stream.boxed())
+        Ok(Opened {
+            size: expected,
+            content_type,
+            modified,
+            stream: stream.boxed(),
+        })
     }
 
     /// What is known of an object.

@@ -172,7 +172,7 @@ impl Stores {
                     .with_allow_http(http)
                     .with_connect_timeout(Duration::from_secs(5))
                     .with_timeout_disabled()
-                    .with_read_timeout(Duration::from_secs(60)),
+                    .with_read_timeout(s3.timeout),
             );
         if let Some(endpoint) = &s3.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));

@@ -7,7 +7,7 @@ mod failure;
 mod place;
 mod writer;
 
-pub use bucket::{Bucket, Entry};
+pub use bucket::{Bucket, Entry, Opened};
 pub use client::Stores;
 pub use place::{Keys, Place, S3Place};
 pub use writer::{Writer, Written};

@@ -27,6 +27,8 @@ pub struct S3Place {
     pub keys: Keys,
     /// Whether the bucket is in the path of a request, not in its host name.
     pub path_style: bool,
+    /// How long it may be silent in the middle of an answer.
+    pub timeout: std::time::Duration,
 }
 
 /// An access key and the secret that goes with it.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use ccrun_kernel::{Error, Result};
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{
+    Attribute, Attributes, MultipartUpload, ObjectStore, PutMultipartOptions, PutOptions,
+    PutPayload,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::bytes::{Bytes, BytesMut};
@@ -32,6 +35,7 @@ pub struct Writer {
     bucket: Arc<Bucket>,
     key: String,
     path: Path,
+    attributes: Attributes,
     part: BytesMut,
     upload: Option<Box<dyn MultipartUpload>>,
     under_way: JoinSet<object_store::Result<()>>,
@@ -40,9 +44,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(bucket: Arc<Bucket>, key: &str) -> Result<Self> {
+    pub(super) fn new(
+        bucket: Arc<Bucket>,
+        key: &str,
+        content_type: Option<String>,
+    ) -> Result<Self> {
         let path = bucket.path(key)?;
+        let mut attributes = Attributes::new();
+        if let Some(content_type) = content_type {
+            attributes.insert(Attribute::ContentType, content_type.into());
+        }
         Ok(Self {
+            attributes,
             bucket,
             key: key.to_owned(),
             path,
@@ -82,7 +95,11 @@ impl Writer {
         };
         if self.upload.is_none() {
             let bytes = std::mem::take(&mut self.part).freeze();
-            let put = self.store().put(&self.path, bytes.into()).await;
+            let options = PutOptions::from(self.attributes.clone());
+            let put = self
+                .store()
+                .put_opts(&self.path, bytes.into(), options)
+                .await;
             put.map_err(|error| self.failed(error))?;
         } else {
             if !self.part.is_empty() {
@@ -126,7 +143,8 @@ impl Writer {
             self.one_less().await?;
         }
         if self.upload.is_none() {
-            let begun = self.store().put_multipart(&self.path).await;
+            let options = PutMultipartOptions::from(self.attributes.clone());
+            let begun = self.store().put_multipart_opts(&self.path, options).await;
             self.upload = Some(begun.map_err(|error| self.failed(error))?);
         }
         let part = std::mem::replace(&mut self.part, BytesMut::with_capacity(PART)).freeze();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ccrun_tests::faults::{FaultyProxy, Misbehaviour, SmallDisk};
+use age::secrecy::ExposeSecret as _;
+use age::x25519::Identity;
+use ccrun_tests::faults::{FaultyProxy, Misbehaviour, SmallDisk, kill_programs_of};
 use ccrun_tests::postgres::Postgres;
 use ccrun_tests::seaweed::{SECRET_KEY, Seaweed};
 use ccrun_tests::typed::{Seen, Story};
@@ -188,7 +190,7 @@ fn killed_at_any_moment_there_is_a_whole_backup_or_none() {
         std::thread::sleep(moment);
         match round % 3 {
             0 => child.kill().expect("SIGKILL"),
-            1 => kill("pg_dump", &bed.postgres.port().to_string()),
+            1 => kill_programs_of(child.id(), &["pg_dump", "pg_dumpall"]),
             _ => {
                 let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
                 let _done = bed.postgres.psql("postgres", sql);
@@ -207,13 +209,6 @@ fn killed_at_any_moment_there_is_a_whole_backup_or_none() {
     bed.comes_back("after_all");
     bed.story.types("ccrun --yes back.rhai").exits(0);
     assert_eq!(bed.good(), listed + 1);
-}
-
-/// `kill -9` of the programs of this name that are about this port.
-fn kill(program: &str, about: &str) {
-    let _status = std::process::Command::new("pkill")
-        .args(["-9", "-f", &format!("{program} .*{about}")])
-        .status();
 }
 
 #[test]
@@ -260,40 +255,264 @@ fn two_at_once_are_two_backups_and_a_full_disk_harms_nothing() {
     drop(bed.seaweed);
 }
 
-/// No password is in what other users see of processes.
+/// What other users of the machine see of a process: its command line; its environment where its file says so.
+fn seen_of(process: &std::path::Path) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    let text = |name: &str| {
+        let bytes = std::fs::read(process.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
+    let environment = process.join("environ");
+    let others_may = std::fs::metadata(&environment).is_ok_and(|about| about.mode() & 0o077 != 0);
+    let environment = if others_may {
+        text("environ")
+    } else {
+        String::new()
+    };
+    format!("{} {environment}", text("cmdline"))
+}
+
+/// A password of the database, the store's key and the backup's key go their way unseen: in no process' arguments, no
+/// environment that others read, no output, journal, log of the server or manifest.
 #[test]
-fn no_password_is_on_a_command_line() {
+fn no_secret_is_seen_anywhere() {
+    const PASSWORD: &str = "a-password-to-look-for";
     let bed = Bed::new();
     let _done = bed.postgres.psql(
         "postgres",
-        "CREATE ROLE dumper SUPERUSER LOGIN PASSWORD 'a-password-to-look-for'",
+        &format!(
+            "SET log_statement = 'none'; CREATE ROLE dumper SUPERUSER LOGIN PASSWORD '{PASSWORD}'"
+        ),
     );
+    let identity = Identity::generate();
+    let key = identity.to_string().expose_secret().to_owned();
+    bed.story.write(
+        "s3.env",
+        format!("S3_SECRET_KEY={SECRET_KEY}\nDUMPER={PASSWORD}\nBACKUP_KEY={key}\n"),
+    );
+    bed.story
+        .write("a.env", "POSTGRES_PASSWORD=another-secret-in-a-file\n");
     bed.story.write(
         "as.rhai",
-        "print(pg::connect().login(\"dumper\", \"a-password-to-look-for\").backup(s3::store()).id);\n",
+        format!(
+            "let db = pg::connect().login(\"dumper\", secret(\"DUMPER\")); let key = secret(\"BACKUP_KEY\"); let made = db.backup(s3::store(), #{{ recipients: [\"{}\"], files: #{{ \"a.env\": \"a.env\" }} }}); pg::verify(s3::store(), made.id, #{{ key: key }}); print(db.restore(s3::store(), made.id, #{{ into: \"unseen\", key: key, verify: \"contents\", all_roles: true }}).rows);\n",
+            identity.to_public()
+        ),
     );
-    let mut child = bed.story.starts("ccrun --yes as.rhai");
-    let mut seen = Vec::new();
+    let _done = bed.postgres.psql(
+        "postgres",
+        "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()",
+    );
+    let mut child = bed.story.command("ccrun --yes as.rhai");
+    child
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut child = child.spawn().expect("ccrun starts");
+    let secrets = [
+        PASSWORD,
+        SECRET_KEY,
+        key.as_str(),
+        "another-secret-in-a-file",
+    ];
+    let unseen = |text: &str| {
+        for secret in secrets {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    };
+    let mut programs = std::collections::BTreeSet::new();
     while child.try_wait().expect("its state").is_none() {
         for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            assert!(
-                !line.contains("a-password-to-look-for") && !line.contains(SECRET_KEY),
-                "{line}"
-            );
-            if line.contains("pg_dump") {
-                seen.push(line);
+            let seen = seen_of(&entry.path());
+            unseen(&seen);
+            for program in ["pg_dump", "pg_dumpall", "pg_restore"] {
+                if seen.contains(&format!("{program} ")) {
+                    programs.insert(program);
+                }
             }
         }
     }
-    assert!(child.wait().expect("its end").success());
-    assert!(!seen.is_empty(), "pg_dump was never seen");
-    let journal = bed.story.types("ccrun runs show latest --output json");
-    assert!(!journal.text().contains("a-password-to-look-for"));
+    let output = child.wait_with_output().expect("its end");
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("101000"), "{said}");
+    unseen(&said);
+    assert_eq!(programs.len(), 3, "{programs:?} were seen only");
+    unseen(
+        bed.story
+            .types("ccrun show latest --output json")
+            .text()
+            .as_str(),
+    );
+    let database = std::fs::read_dir(bed.story.path(".ccrun")).expect("the journal");
+    for file in database.flatten().filter(|file| file.path().is_file()) {
+        let bytes = std::fs::read(file.path()).expect("a file");
+        unseen(&String::from_utf8_lossy(&bytes));
+    }
+    unseen(&bed.postgres.log());
+    // Not even what a password is checked with is in the server's log.
+    assert!(!bed.postgres.log().contains("SCRAM-SHA-256$"));
     let manifest = bed.asks("json::stringify(pg::backups(s3::store())[0])");
-    manifest
-        .exits(0)
-        .hides("a-password-to-look-for")
-        .hides(SECRET_KEY);
+    manifest.exits(0).prints("database.dump.zst.age");
+    unseen(&manifest.text());
+}
+
+/// Recovery without ccrun, as the guide has it, by the plain tools.
+#[test]
+fn a_backup_can_be_read_by_plain_tools() {
+    for program in ["age", "zstd"] {
+        let there = std::process::Command::new(program)
+            .arg("--version")
+            .output();
+        assert!(
+            there.is_ok(),
+            "{program} is missing: apt-get install {program}"
+        );
+    }
+    let bed = Bed::new();
+    let identity = Identity::generate();
+    bed.story.write(
+        "backup-key.txt",
+        format!("# a key\n{}\n", identity.to_string().expose_secret()),
+    );
+    bed.story.write("a.env", "NAME=value\n");
+    bed.story.write(
+        "back.rhai",
+        format!("pg::connect().backup(s3::folder(\"kept\"), #{{ recipients: [\"{}\"], files: #{{ \"env.0\": \"a.env\" }} }});\n", identity.to_public()),
+    );
+    bed.story.types("ccrun --yes back.rhai").exits(0);
+    let set = std::fs::read_dir(bed.story.path("kept/backups"))
+        .expect("backups")
+        .flatten()
+        .next()
+        .expect("one")
+        .path();
+    // The commands stand in the guide like this; `app` is the database.
+    let guide =
+        std::fs::read_to_string(ccrun_tests::stack::root().join("docs/src/guide/backup.md"))
+            .expect("the guide");
+    let section = guide
+        .split("## Recovery without ccrun")
+        .nth(1)
+        .expect("the section");
+    let block = section
+        .split("```console\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("the commands");
+    let commands: Vec<&str> = block
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        .collect();
+    assert!(commands.len() >= 3, "{block}");
+    let script = commands.join("\n");
+    let server = Postgres::start().expect("another server");
+    let path = format!(
+        "{}:{}",
+        server.bin().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let _copied = std::fs::copy(bed.story.path("backup-key.txt"), set.join("backup-key.txt"));
+    let ran = std::process::Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(&set)
+        .env("PATH", path)
+        .env("PGHOST", server.socket_dir())
+        .env("PGPORT", server.port().to_string())
+        .env("PGUSER", "postgres")
+        .output()
+        .expect("bash");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{script}\n{said}");
+    let sum = "SELECT count(*) || ' ' || sum(hashtext(t::text)::bigint) FROM tasks t";
+    assert_eq!(
+        server.psql("app", sum),
+        bed.postgres.psql(&bed.database, sum)
+    );
+    assert_eq!(
+        std::fs::read_to_string(set.join("env.0")).expect("the file"),
+        "NAME=value\n"
+    );
+}
+
+/// The clock of the machine is set wrong, ahead and behind: the newest backup is the one that was made last, nothing that
+/// is whole goes, and nothing that is under way.
+#[test]
+fn a_clock_that_jumps_does_not_choose_the_wrong_backup() {
+    let postgres = Postgres::start().expect("Postgres starts");
+    let database = postgres.create_database();
+    let _done = postgres.psql(&database, "CREATE TABLE t (n int)");
+    let story = Story::new();
+    story.write(
+        "ccrun.toml",
+        format!(
+            "default_target = \"test\"\n[target.test]\npostgres = {{ url = \"{}\" }}\ns3 = {{ folder = \"kept\" }}\n",
+            postgres.url_of(&database)
+        ),
+    );
+    story.write(
+        "back.rhai",
+        "let made = pg::connect().backup(s3::store());\npg::verify(s3::store(), made.id);\nprint(made.id);\n",
+    );
+    story.write(
+        "latest.rhai",
+        "print(pg::verify(s3::store(), \"latest\").id); print(pg::backups(s3::store())[0].id); print(pg::prune(s3::store(), #{ last: 1000 }).len());\n",
+    );
+    let library = std::fs::read_dir("/usr/lib")
+        .expect("/usr/lib")
+        .flatten()
+        .map(|entry| entry.path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.exists())
+        .expect("the clock can be moved for one program: apt-get install faketime");
+    let with_clock = |moved: &str, line: &str| {
+        let output = story
+            .command(line)
+            .env("LD_PRELOAD", &library)
+            .env("FAKETIME", moved)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .output()
+            .expect("ccrun starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let back = "ccrun --yes back.rhai";
+    let ahead = with_clock("+3650d", back);
+    assert!(ahead.starts_with("203"), "{ahead}");
+    for moved in ["+0d", "-400d", "+3600d", "-1d"] {
+        let _done = postgres.psql(&database, "INSERT INTO t VALUES (1)");
+        let made = with_clock(moved, back);
+        // One that is under way by a clock that is right: a clean-up by one that is ahead leaves it alone.
+        story.write(
+            "kept/backups/20261125T000000Z-app-0000/database.dump.zst",
+            "under way",
+        );
+        let seen = with_clock("+3d", "ccrun --yes latest.rhai");
+        assert_eq!(
+            seen.lines().collect::<Vec<_>>()[..2],
+            [made.as_str(), made.as_str()],
+            "{moved}"
+        );
+        assert!(
+            story
+                .path("kept/backups/20261125T000000Z-app-0000/database.dump.zst")
+                .exists()
+        );
+        let seen = with_clock("+0d", "ccrun --yes latest.rhai");
+        assert!(seen.starts_with(&made), "{moved}: {seen}");
+    }
+    let only = "let all = pg::prune(s3::store(), #{ last: 1, daily: 0, weekly: 0, monthly: 0 }); print(all.filter(|backup| backup.keep).map(|backup| backup.id));\n";
+    story.write("only.rhai", only);
+    let newest = with_clock("+0d", "ccrun --yes latest.rhai");
+    let kept = with_clock("-3000d", "ccrun --yes only.rhai");
+    assert_eq!(
+        kept,
+        format!("[\"{}\"]", newest.lines().next().expect("an id"))
+    );
 }

@@ -10,7 +10,7 @@ use crate::config::Target;
 use crate::effect::Effect;
 use crate::error::{Error, Location, Result};
 use crate::event::{Event, Level};
-use crate::primitive::Primitive;
+use crate::primitive::{Need, Primitive};
 use crate::run::Run;
 use crate::scope::Scope;
 use crate::secret::{Redactor, Secret};
@@ -98,6 +98,15 @@ impl Cx {
     /// it only to clean up in an orderly way.
     pub async fn cancelled(&self) {
         self.scope.stopped().await;
+    }
+
+    /// Ask for the permission to touch one more thing: what the options of a call name, and its declaration can't.
+    ///
+    /// # Errors
+    /// `permission_denied`.
+    pub fn permit(&self, capability: &'static str, effect: Effect, resource: String) -> Result<()> {
+        let need = Need::new(capability, resource, Some(effect));
+        self.run().permit(&need, effect)
     }
 
     /// Tell the operator something.

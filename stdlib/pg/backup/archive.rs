@@ -38,10 +38,20 @@ pub struct TableData {
 }
 
 /// An entry of the table of contents, as far as it matters here.
-struct Entry {
-    kind: String,
-    schema: String,
-    name: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What `pg_restore --use-list` knows it by.
+    pub id: i64,
+    /// `TABLE`, `TABLE DATA`, `FK CONSTRAINT` and so on.
+    pub kind: String,
+    /// The schema it is in, empty for what is in none.
+    pub schema: String,
+    /// Its name; of what belongs to a table, that table's name and its own.
+    pub name: String,
+    /// The tablespace it is in, if it is not the default.
+    pub tablespace: String,
+    /// The entries that it comes after.
+    pub depends_on: Vec<i64>,
     has_data: bool,
 }
 
@@ -56,13 +66,17 @@ const LONGEST: u64 = 2 << 30;
 /// # Errors
 /// What reading says; `InvalidData` with a sentence about what is wrong with the archive.
 pub fn read(from: impl Read) -> io::Result<Contents> {
-    let mut archive = Archive {
-        from,
-        version: (0, 0),
-        int_size: 4,
-        offset_size: 8,
-    };
-    archive.contents()
+    Archive::new(from).contents()
+}
+
+/// Read an archive's table of contents, and nothing after it.
+///
+/// # Errors
+/// As [`read`].
+pub fn table_of_contents(from: impl Read) -> io::Result<Vec<Entry>> {
+    let mut archive = Archive::new(from);
+    archive.head(&mut Contents::default())?;
+    archive.entries()
 }
 
 struct Archive<R> {
@@ -77,10 +91,20 @@ fn damaged(what: impl Into<String>) -> io::Error {
 }
 
 impl<R: Read> Archive<R> {
+    fn new(from: R) -> Self {
+        Self {
+            from,
+            version: (0, 0),
+            int_size: 4,
+            offset_size: 8,
+        }
+    }
+
     fn contents(&mut self) -> io::Result<Contents> {
         let mut contents = Contents::default();
         self.head(&mut contents)?;
         let entries = self.entries()?;
+        let entries = entries.into_iter().map(|entry| (entry.id, entry)).collect();
         self.blocks(&entries, &mut contents)?;
         Ok(contents)
     }
@@ -125,12 +149,12 @@ impl<R: Read> Archive<R> {
         Ok(())
     }
 
-    fn entries(&mut self) -> io::Result<HashMap<i64, Entry>> {
+    fn entries(&mut self) -> io::Result<Vec<Entry>> {
         let count = self.int()?;
         if count < 0 {
             return Err(damaged("the archive's table of contents is damaged"));
         }
-        let mut entries = HashMap::new();
+        let mut entries = Vec::new();
         for _ in 0..count {
             let id = self.int()?;
             let has_data = self.int()? != 0;
@@ -140,7 +164,7 @@ impl<R: Read> Archive<R> {
             let _section = self.int()?;
             let _statements = (self.text()?, self.text()?, self.text()?);
             let schema = self.text()?.unwrap_or_default();
-            let _tablespace = self.text()?;
+            let tablespace = self.text()?.unwrap_or_default();
             if self.version >= (1, 14) {
                 let _access_method = self.text()?;
             }
@@ -149,17 +173,20 @@ impl<R: Read> Archive<R> {
             }
             let _owner = self.text()?;
             let _with_oids = self.text()?;
-            while self.text()?.is_some() {}
+            let mut depends_on = Vec::new();
+            while let Some(text) = self.text()? {
+                depends_on.extend(text.parse::<i64>());
+            }
             self.skip(1 + self.offset_size)?;
-            entries.insert(
+            entries.push(Entry {
                 id,
-                Entry {
-                    kind,
-                    schema,
-                    name,
-                    has_data,
-                },
-            );
+                kind,
+                schema,
+                name,
+                tablespace,
+                depends_on,
+                has_data,
+            });
         }
         Ok(entries)
     }

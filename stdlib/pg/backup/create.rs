@@ -15,6 +15,7 @@ use tokio_util::bytes::Bytes;
 use super::archive::{self, Contents};
 use super::catalog::{self, Facts};
 use super::manifest::{Count, FORMAT, Kind, LsnRange, MANIFEST, Manifest, Part, Table};
+use super::objects;
 use super::seal::{Inlet, Recipients, Sealer};
 use super::tool::Toolbox;
 use crate::files::{FilePath, Files, Work, blocking};
@@ -38,6 +39,9 @@ pub struct BackupOptions {
     /// Files that belong to it, by the name they get in the set: the env file, the Compose file. Compressed, and
     /// encrypted like the rest.
     files: Option<IndexMap<String, FilePath>>,
+    /// Buckets whose objects belong to it, by the name they get in the set: `#{ uploads: s3::connect(…) }`. Each becomes a
+    /// tar archive, streamed; `pg::restore_objects` brings them back.
+    buckets: Option<IndexMap<String, Store>>,
     /// What to call it: a version, a reason.
     note: Option<String>,
     /// How long `pg_dump` waits for a table that somebody has locked.
@@ -105,6 +109,10 @@ impl Database {
         for (name, path) in options.files.iter().flatten() {
             set.file(name, path).await?;
         }
+        let mut buckets = Vec::new();
+        for (name, store) in options.buckets.iter().flatten() {
+            buckets.push(objects::pack(&mut set, name, store).await?);
+        }
         let end = catalog::facts(cx, &self.server).await?;
         if end.server.system_identifier != facts.server.system_identifier {
             return Err(Error::new(
@@ -135,6 +143,7 @@ impl Database {
                 count: contents.large_objects.0,
                 bytes: contents.large_objects.1,
             },
+            buckets,
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
             objects: std::mem::take(&mut set.parts),
@@ -223,19 +232,15 @@ impl Set<'_> {
 
     /// A file of this machine.
     pub async fn file(&mut self, name: &str, path: &FilePath) -> Result<()> {
-        if name.is_empty()
-            || !name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-            || ["database", "globals", "base"].contains(&name)
-            || name.starts_with('.')
-        {
+        if !is_name(name) || ["database", "globals", "base"].contains(&name) {
             return Err(Error::new(
                 "pg.backup_option",
                 format!("`{name}` can't be the name of a file in a backup"),
             )
             .hint("letters, digits, `.`, `_` and `-`; not `database`, `globals` or `base`"));
         }
+        self.cx
+            .permit("fs", Effect::Read, path.display().to_string())?;
         let files = self.cx.client::<Files>().await?;
         let (file, _) = files.open_file(path)?;
         let (to, from) = mpsc::channel(UNDER_WAY);
@@ -344,11 +349,30 @@ impl Set<'_> {
 
     /// Write the manifest: from here on it is a backup.
     pub async fn commit(&self, manifest: &Manifest) -> Result<()> {
+        // Somebody may have cleaned up meanwhile, by a clock that is ahead.
+        for part in &manifest.objects {
+            let key = format!("{}/{}", self.folder, part.key);
+            let there = self.bucket.find(&key).await?;
+            if there.is_none_or(|there| there.size != part.size) {
+                return Err(Error::new(
+                    "pg.backup_damaged",
+                    format!("{key} was written, and is not there any more: somebody deleted or replaced it meanwhile"),
+                )
+                .hint("look who else deletes from this store; nothing of this backup counts; run it again")
+                .retryable());
+            }
+        }
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|error| Error::new("pg.protocol", error.to_string()))?;
         let key = format!("{}/{MANIFEST}", self.folder);
         self.bucket.put_if_absent(&key, text.into()).await
     }
+}
+
+/// Whether a file in a backup can be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && name.chars().all(allowed) && !name.starts_with('.')
 }
 
 /// `20261123T020000Z-command_center-4f1a`: sorts by time, says what it is, and is nobody else's.

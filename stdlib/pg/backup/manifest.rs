@@ -58,6 +58,9 @@ pub struct Manifest {
     pub tables: Vec<Table>,
     /// Large objects: how many, and their bytes.
     pub large_objects: Count,
+    /// Buckets whose objects are part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<PackedBucket>,
     /// Who can read it: recipients of age. Empty if everybody can.
     pub recipients: Vec<String>,
     /// What the operator says of it.
@@ -160,6 +163,19 @@ pub struct Part {
     pub sha256: String,
     /// Its size before it was compressed.
     pub plain_size: u64,
+}
+
+/// A bucket whose objects are part of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedBucket {
+    /// The name that it was given.
+    pub name: String,
+    /// The object of the backup that they are in, a tar archive.
+    pub part: String,
+    /// How many objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The rows of a table.

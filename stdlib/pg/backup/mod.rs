@@ -7,14 +7,22 @@
 mod archive;
 mod catalog;
 mod create;
+mod files;
+mod globals;
 mod manifest;
+mod objects;
+mod properties;
 mod restore;
+mod restorer;
 mod retention;
 mod seal;
+mod selection;
 mod sets;
 mod swap;
 mod tool;
 mod verify;
 
+pub(super) use files::*;
+pub(super) use objects::*;
 pub(super) use sets::*;
 pub(super) use verify::*;

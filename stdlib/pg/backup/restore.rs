@@ -1,11 +1,12 @@
 //! `db.restore`: a database from a backup, beside the ones that are there.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ccrun_kernel::effect::Effect;
-use ccrun_kernel::rhai::{Dynamic, Map};
+use ccrun_kernel::event::Level;
+use ccrun_kernel::rhai::{Array, Dynamic, Map};
 use ccrun_kernel::value::{Size, Timestamp};
 use ccrun_kernel::{Cx, Error, MaybeSecret, Options, Preview, Result, primitive};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -15,18 +16,21 @@ use tokio_util::bytes::Bytes;
 use super::archive;
 use super::catalog::{self, Facts, database_of, execute, ident, literal};
 use super::create::{folder_of, threads};
-use super::manifest::{DatabaseFacts, Kind, Manifest, Part, Table, Verified};
+use super::manifest::{Kind, Manifest, Table, Verified};
+use super::restorer::{self, Restorer, Restoring, Spool};
 use super::seal;
+use super::selection::{Selection, Wanted, select};
 use super::sets;
-use super::swap::beside;
+use super::swap::{beside, rename};
 use super::tool::Toolbox;
-use super::verify::{Reader, note};
-use crate::docker;
-use crate::engine::Engine;
+use super::verify::{Reader, note, without_key};
+use super::{globals, properties};
 use crate::files::FilePath;
 use crate::pg::Database;
+use crate::pg::client::PgClient;
 use crate::pg::connect::Server;
-use crate::pg::service;
+use crate::pg::pool::Lease;
+use crate::pg::session::{self, Want};
 use crate::s3::Store;
 
 /// How a backup is restored.
@@ -50,6 +54,16 @@ pub struct RestoreOptions {
     /// Make the roles that the backup has and the server has not, with what they may do and their passwords.
     #[option(default = "true")]
     roles: bool,
+    /// Give the roles that are there what the backup says of them as well: for a server that takes another one's place.
+    #[option(default = "false")]
+    all_roles: bool,
+    /// Restore subscriptions as well, switched off. Otherwise they are left out: a copy that receives takes the changes
+    /// away from the database that runs.
+    #[option(default = "false")]
+    subscriptions: bool,
+    /// Leave out what can't be restored and say what it is, rather than give up. What comes of it is no whole backup.
+    #[option(default = "false")]
+    partial: bool,
     /// What is compared afterwards: `counts` (rows of each table), `contents` (a hash of each table), `none`.
     #[option(default = "counts")]
     verify: String,
@@ -58,18 +72,22 @@ pub struct RestoreOptions {
 impl Database {
     /// Restore a backup into a new database of the server, beside this one, and compare it with what was backed up.
     ///
-    /// Nothing that is there is touched: the new database has the name `into`, the encoding and locale it had, its
-    /// owner, grants and settings; `db.swap(into)` then gives it this one's name. What fails on the way is removed again.
+    /// Nothing that is there is touched: the new database has the encoding and locale it had, its owner, grants and
+    /// settings. It gets the name `into` when it is complete, so what has that name is whole, also after `kill -9`; what
+    /// fails on the way is removed, by this call or the next. `db.swap(into)` then gives it this one's name.
     /// Roles that are missing are made first. Owners, grants, policies, publications, event triggers are restored
     /// as they were, by `pg_restore` of the server's version, several connections at once.
     ///
+    /// With `tables` or `schemas`, only their rows are restored, beside the whole schema without foreign keys.
+    ///
     /// `id` is a backup's name, the beginning of one, or `latest`. Log in as a superuser. Returns a map: `database`,
-    /// `backup`, `rows`, `tables`, `size`, `elapsed`, `verified`, `roles` (which were made).
+    /// `backup`, `rows`, `tables`, `size`, `elapsed`, `verified`, `roles` (which were made), `problems` (with `partial`,
+    /// what was left out).
     ///
     /// # Errors
     /// `pg.backup_damaged`, `pg.no_backup`, `pg.backup_key`; `pg.duplicate_database` if `into` is there; `pg.restore_version`
-    /// if the server is older; `pg.restore_mismatch` if what came out is not what was backed up; `pg.tool_failed`;
-    /// `io.disk_full`.
+    /// if the server is older; `pg.restore_extension` if it lacks an extension; `pg.restore_mismatch` if what came out is
+    /// not what was backed up; `pg.backup_part` for a table that the backup has not; `pg.tool_failed`; `io.disk_full`.
     ///
     /// # Example
     /// ```rhai,no_run
@@ -100,41 +118,81 @@ impl Database {
             manifest: &manifest,
             keys: &keys,
         };
-        let spool = Spool::new(cx, options.spool.as_deref(), manifest.part("database")?)?;
+        let beside = beside(&self.server, &[&options.into]);
+        sweep(cx, &beside).await?;
+        let spool = Spool::new(options.spool.as_deref(), manifest.part("database")?)?;
         let file = spool.file();
-        let written = file.clone();
         reader
             .open(manifest.part("database")?, move |plain| {
-                write_spool(&written, plain)
+                restorer::private(&file, plain)
             })
             .await?;
-        let beside = beside(&self.server, &[&options.into]);
-        let made = if options.roles {
-            roles(cx, &reader, &beside, &facts).await?
+        let (selection, spaces) = look(cx, &spool, &options).await?;
+        let made = if options.roles || options.all_roles {
+            globals::make(cx, &reader, &beside, &facts, options.all_roles).await?
         } else {
             Vec::new()
         };
-        let target = database_of(&self.server, &options.into);
-        create(cx, &beside, &manifest.database, &options.into).await?;
-        let restoring = async {
-            let toolbox = Restorer::find(cx, &target, &facts).await?;
-            toolbox.run(&spool, &options).await?;
-            settings(cx, &beside, &manifest.database, &options.into).await?;
-            check(cx, &target, &manifest, &options, &facts).await
+        let unfinished = unfinished_name(&options.into);
+        let target = database_of(&self.server, &unfinished);
+        let restoring = Restoring {
+            into: &unfinished,
+            jobs: threads(options.jobs),
+            chosen: selection.is_some(),
+            partial: options.partial,
+            no_subscriptions: !options.subscriptions,
+            no_tablespaces: lacks_tablespace(cx, &beside, &spaces).await?,
         };
-        let (tables, rows) = match restoring.await {
+        let mut problems = Vec::new();
+        let in_the_making = InTheMaking::begin(cx, &beside, &unfinished).await?;
+        let working = async {
+            properties::create(cx, &beside, &manifest.database, &unfinished).await?;
+            let mark = format!(
+                "COMMENT ON DATABASE {} IS {}",
+                ident(&unfinished),
+                literal(&format!("{MARK}{}", manifest.id))
+            );
+            execute(cx, &beside, &[mark]).await?;
+            let restorer = Restorer::find(cx, &target, &facts).await?;
+            match restorer.run(&spool, &restoring).await {
+                // pg_restore goes on, and says at its end that it did.
+                Err(error)
+                    if options.partial && error.message().contains("errors ignored on restore") =>
+                {
+                    problems.push(error.message().to_owned());
+                }
+                other => other?,
+            }
+            let checked = check(cx, &target, &manifest, &options, selection.as_ref(), &facts).await;
+            let counted = match checked {
+                Err(error) if options.partial && error.kind() == "pg.restore_mismatch" => {
+                    problems.push(error.message().to_owned());
+                    (0, 0)
+                }
+                other => other?,
+            };
+            properties::settings(cx, &beside, &manifest.database, &unfinished).await?;
+            rename(cx, &beside, &[(&unfinished, &options.into)]).await?;
+            Ok(counted)
+        };
+        let worked: Result<(u64, u64)> = working.await;
+        let (tables, rows) = match worked {
             Ok(counted) => counted,
             Err(error) => {
                 // Only what was made here is removed.
                 let sql = format!(
                     "DROP DATABASE IF EXISTS {} WITH (FORCE)",
-                    ident(&options.into)
+                    ident(&unfinished)
                 );
                 drop(execute(cx, &beside, &[sql]).await);
                 return Err(error);
             }
         };
-        let whole = options.tables.is_none() && options.schemas.is_none();
+        drop(in_the_making);
+        for problem in &problems {
+            cx.log(Level::Warn, format!("not restored: {problem}"));
+        }
+        let whole = selection.is_none() && problems.is_empty();
         if whole && options.verify != "none" {
             let verified = Verified {
                 at: Timestamp::now(),
@@ -167,7 +225,15 @@ impl Database {
                 "roles".into(),
                 made.into_iter()
                     .map(Dynamic::from)
-                    .collect::<ccrun_kernel::rhai::Array>()
+                    .collect::<Array>()
+                    .into(),
+            ),
+            (
+                "problems".into(),
+                problems
+                    .into_iter()
+                    .map(Dynamic::from)
+                    .collect::<Array>()
                     .into(),
             ),
         ]))
@@ -249,17 +315,7 @@ async fn ready(
         );
     }
     if !manifest.recipients.is_empty() && keys.is_empty() {
-        return Err(Error::new(
-            "pg.backup_key",
-            format!(
-                "the backup {} is encrypted, and no key was given",
-                manifest.id
-            ),
-        )
-        .hint(format!(
-            "give the key of {}: `key: secret(\"BACKUP_KEY\")`",
-            manifest.recipients.join(" or ")
-        )));
+        return Err(without_key(&manifest));
     }
     let beside = beside(&db.server, &[&options.into]);
     let facts = catalog::facts(cx, &beside).await?;
@@ -285,6 +341,30 @@ async fn ready(
         )
         .hint("choose another name for `into`; `db.swap` gives it the right one afterwards"));
     }
+    let lacking = catalog::value(
+        cx,
+        &beside,
+        "SELECT coalesce(string_agg(name, ', '), '') FROM unnest($1::text[]) AS wanted (name) WHERE name NOT IN (SELECT name FROM pg_available_extensions)",
+        &[manifest
+            .extensions
+            .iter()
+            .map(|extension| Dynamic::from(extension.name.clone()))
+            .collect::<Array>()
+            .into()],
+    )
+    .await?
+    .into_string()
+    .unwrap_or_default();
+    if !lacking.is_empty() && !options.partial {
+        return Err(Error::new(
+            "pg.restore_extension",
+            format!(
+                "the backup {} needs extensions that this server lacks: {lacking}; nothing was made",
+                manifest.id
+            ),
+        )
+        .hint("install their packages on the server's machine, or in its image; `partial: true` restores what does not need them"));
+    }
     Ok(Ready {
         bucket,
         manifest,
@@ -293,403 +373,160 @@ async fn ready(
     })
 }
 
-/// Where the archive lies while `pg_restore` reads it: parallel restoring needs a file.
-struct Spool {
-    folder: tempfile::TempDir,
+/// What the comment of a database begins with that is not complete.
+const MARK: &str = "ccrun: a restore that is not complete, of ";
+
+/// What a database is called until it is complete.
+fn unfinished_name(into: &str) -> String {
+    let mut name = into.to_owned();
+    while name.len() > 63 - "_0000_unfinished".len() {
+        name.pop();
+    }
+    format!("{name}_{:04x}_unfinished", rand::random::<u16>())
 }
 
-impl Spool {
-    fn new(cx: &Cx, folder: Option<&Path>, part: &Part) -> Result<Self> {
-        let _ = cx;
-        let parent = folder.map_or_else(crate::files::temporary_folder, Path::to_path_buf);
-        let failed = |error: &io::Error| crate::files::failed("make a folder in", &parent, error);
-        let free = rustix::fs::statvfs(&parent)
-            .map(|stat| stat.f_bavail * stat.f_frsize)
-            .map_err(|error| failed(&error.into()))?;
-        if free < part.plain_size {
-            return Err(Error::new(
-                "io.disk_full",
-                format!(
-                    "the archive takes {} uncompressed, and {} has {} left",
-                    Size::from_bytes(part.plain_size),
-                    parent.display(),
-                    Size::from_bytes(free)
-                ),
-            )
-            .hint("make room, or name a folder on another disk: `spool`"));
-        }
-        let folder = tempfile::Builder::new()
-            .prefix("ccrun-restore-")
-            .tempdir_in(&parent)
-            .map_err(|error| failed(&error))?;
-        Ok(Self { folder })
-    }
+/// Says to others, for as long as it lives, that a database is being made: the server itself forgets it with the
+/// connection, whatever became of us.
+struct InTheMaking {
+    lease: Lease,
+}
 
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("database.dump")
+/// One number for a name.
+const LOCK: &str = "hashtextextended('ccrun restore ' || $1, 0)";
+
+impl InTheMaking {
+    async fn begin(cx: &Cx, beside: &Arc<Server>, name: &str) -> Result<Self> {
+        let client = cx.client::<PgClient>().await?;
+        // Of those that only read: what is changed meanwhile needs the others, of which there may be one.
+        let mut lease = client.reader(beside).await?;
+        let sql = format!("SELECT pg_advisory_lock({LOCK})::text");
+        let name = [Dynamic::from(name.to_owned())];
+        session::run(&mut lease, &sql.as_str().into(), &name, Want::Value)
+            .await
+            .map_err(|failure| failure.explain(beside))?;
+        Ok(Self { lease })
     }
 }
 
-/// The archive, for nobody else's eyes.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the spool is a file of this call's own, in a folder that it has made"
-)]
-fn write_spool(path: &Path, from: &mut dyn io::Read) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    io::copy(from, &mut file).map(drop)
-}
-
-/// `pg_restore`: of this machine, else of the server's own image in a container beside it.
-enum Restorer<'c> {
-    Here(Toolbox<'c>),
-    Beside {
-        cx: &'c Cx,
-        server: Arc<Server>,
-        image: String,
-        container: String,
-        password: Option<String>,
-    },
-}
-
-impl<'c> Restorer<'c> {
-    async fn find(cx: &'c Cx, server: &Arc<Server>, facts: &Facts) -> Result<Self> {
-        let major = facts.server.version_num / 10_000;
-        // The service's own image fits the server exactly, and is here; a remote engine can't see the spool.
-        if server.is_service
-            && let Ok(engine) = cx.client::<Engine>().await
-            && engine.host().address.starts_with("unix://")
-        {
-            let found = service::container(&engine, cx.target(), &server.host).await?;
-            let client = cx.client::<crate::pg::client::PgClient>().await?;
-            let (_, password) = client.login(server).await?;
-            return Ok(Self::Beside {
-                cx,
-                server: Arc::clone(server),
-                image: found.image_id.unwrap_or_default(),
-                container: found.id.unwrap_or_default(),
-                password,
-            });
-        }
-        if let Some(toolbox) = Toolbox::find_here(cx, server, major).await? {
-            return Ok(Self::Here(toolbox));
-        }
-        Err(Error::new(
-            "pg.no_tools",
-            format!("there is no pg_restore of version {major} or newer on this machine"),
-        )
-        .hint(format!(
-            "install it (Debian: `apt-get install postgresql-client-{major}`)"
-        )))
-    }
-
-    async fn run(&self, spool: &Spool, options: &RestoreOptions) -> Result<()> {
-        let jobs = threads(options.jobs).to_string();
-        let mut arguments: Vec<String> = vec![
-            "--exit-on-error".into(),
-            "--jobs".into(),
-            jobs,
-            "--dbname".into(),
-            options.into.clone(),
-        ];
-        for schema in options.schemas.iter().flatten() {
-            arguments.extend(["--schema".into(), schema.clone()]);
-        }
-        for table in options.tables.iter().flatten() {
-            match table.split_once('.') {
-                Some((schema, table)) => arguments.extend([
-                    "--schema".into(),
-                    schema.to_owned(),
-                    "--table".into(),
-                    table.to_owned(),
-                ]),
-                None => arguments.extend(["--table".into(), table.clone()]),
-            }
-        }
-        match self {
-            Self::Here(toolbox) => {
-                let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                let file = spool.file().display().to_string();
-                words.push(&file);
-                toolbox
-                    .text("pg_restore", &words, Effect::Change, 16 << 20)
-                    .await
-                    .map(drop)
-            }
-            Self::Beside {
-                cx,
-                server,
-                image,
-                container,
-                password,
-            } => {
-                let folder = spool.folder.path();
-                let mut command = vec!["pg_restore".to_owned()];
-                command.extend([
-                    "--username".to_owned(),
-                    server.user.clone(),
-                    "--no-password".to_owned(),
-                ]);
-                command.extend(["--host".to_owned(), "127.0.0.1".to_owned()]);
-                command.extend(arguments);
-                command.push("/spool/database.dump".to_owned());
-                let text = |text: &str| Dynamic::from(text.to_owned());
-                let list = |words: Vec<String>| -> Dynamic {
-                    words
-                        .into_iter()
-                        .map(Dynamic::from)
-                        .collect::<ccrun_kernel::rhai::Array>()
-                        .into()
-                };
-                let user = format!(
-                    "{}:{}",
-                    rustix::process::getuid().as_raw(),
-                    rustix::process::getgid().as_raw()
-                );
-                if let Some(password) = password {
-                    let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
-                    pgpass(&folder.join("pgpass"), &escaped)
-                        .map_err(|error| crate::files::failed("write into", folder, &error))?;
-                }
-                let program = command.remove(0);
-                let options = Map::from_iter([
-                    ("entrypoint".into(), list(vec![program])),
-                    ("command".into(), list(command)),
-                    ("network".into(), text(&format!("container:{container}"))),
-                    ("user".into(), text(&user)),
-                    (
-                        "mounts".into(),
-                        list(vec![format!("{}:/spool:ro", folder.display())]),
-                    ),
-                    (
-                        "env".into(),
-                        Dynamic::from(Map::from_iter([(
-                            "PGPASSFILE".into(),
-                            text("/spool/pgpass"),
-                        )])),
-                    ),
-                ]);
-                docker::run_with(cx, image, options).await.map_err(|error| {
-                    Error::new(
-                        "pg.tool_failed",
-                        format!("pg_restore into {server}: {}", error.message()),
-                    )
-                    .hint("nothing that was there was touched, and what was made was removed")
-                })
-            }
-        }
+impl Drop for InTheMaking {
+    fn drop(&mut self) {
+        // The lock is the session's, and goes with it.
+        self.lease.discard = true;
     }
 }
 
-/// A password file of libpq, for one container.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "it lies in the folder that this call has made, and goes with it"
-)]
-fn pgpass(path: &Path, password: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    writeln!(file, "*:*:*:*:{password}")
-}
-
-/// Make the roles that are missing: by the lines of `pg_dumpall --globals-only` that are about them.
-async fn roles(
-    cx: &Cx,
-    reader: &Reader<'_>,
-    beside: &Arc<Server>,
-    facts: &Facts,
-) -> Result<Vec<String>> {
-    let missing: Vec<String> = reader
-        .manifest
-        .roles
-        .iter()
-        .filter(|role| !facts.roles.contains(role))
-        .cloned()
-        .collect();
-    if missing.is_empty() {
-        return Ok(missing);
-    }
-    let sql = reader
-        .open(reader.manifest.part("globals")?, |plain| {
-            let mut text = String::new();
-            io::Read::read_to_string(plain, &mut text)?;
-            Ok(text)
-        })
-        .await?;
-    execute(cx, beside, &about(&sql, &missing)).await?;
-    Ok(missing)
-}
-
-/// The statements about some roles: each is one line of `pg_dumpall`.
-fn about(sql: &str, roles: &[String]) -> Vec<String> {
-    let names: Vec<String> = roles
-        .iter()
-        .flat_map(|role| [role.clone(), ident(role)])
-        .collect();
-    let names_it = |rest: &str| {
-        let rest = rest.trim_end_matches(';');
-        names.iter().any(|name| {
-            rest == name
-                || rest
-                    .strip_prefix(name.as_str())
-                    .is_some_and(|rest| rest.starts_with(' '))
-        })
-    };
-    sql.lines()
-        .filter(|line| {
-            let create = line.strip_prefix("CREATE ROLE ").is_some_and(names_it);
-            let alter = line.strip_prefix("ALTER ROLE ").is_some_and(names_it);
-            let comment = line.strip_prefix("COMMENT ON ROLE ").is_some_and(names_it);
-            let grant = line.starts_with("GRANT ")
-                && line.split_once(" TO ").is_some_and(|(_, to)| names_it(to));
-            create || alter || comment || grant
-        })
-        // In a database of its own, which is not there yet.
-        .filter(|line| !line.contains(" IN DATABASE "))
-        // Who granted it may not be there, or not have the right any more; the membership is what counts.
-        .map(|line| match line.split_once(" GRANTED BY ") {
-            Some((grant, _)) if line.starts_with("GRANT ") => format!("{grant};"),
-            _ => line.to_owned(),
-        })
-        .collect()
-}
-
-async fn create(cx: &Cx, beside: &Arc<Server>, facts: &DatabaseFacts, name: &str) -> Result<()> {
-    let mut sql = format!(
-        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        ident(name),
-        literal(&facts.encoding),
-        literal(&facts.collate),
-        literal(&facts.ctype)
+/// Remove what restores left that were cut off: it says itself what it is, and nobody is making it. A `pg_restore` whose
+/// ccrun was killed may still be at it.
+async fn sweep(cx: &Cx, beside: &Arc<Server>) -> Result<()> {
+    let sql = format!(
+        "SELECT coalesce(json_agg(datname)::text, '[]') FROM pg_database d WHERE datname LIKE '%\\_unfinished' AND starts_with(shobj_description(oid, 'pg_database'), $1) AND NOT EXISTS (SELECT FROM pg_locks l WHERE locktype = 'advisory' AND (l.classid::bigint << 32) | l.objid::bigint = {})",
+        LOCK.replace("$1", "datname")
     );
-    if facts.provider == "i"
-        && let Some(locale) = &facts.icu_locale
-    {
-        sql.push_str(&format!(
-            " LOCALE_PROVIDER icu ICU_LOCALE {}",
-            literal(locale)
-        ));
-    }
-    let created = execute(cx, beside, &[sql]).await;
-    created.map_err(|error| {
-        if error.message().contains("locale") {
-            error.hint(format!(
-                "the server's machine lacks the locale {}: install it there (Debian: `locale-gen`)",
-                facts.collate
-            ))
-        } else {
-            error
-        }
-    })
-}
-
-/// What `pg_restore` leaves out of a database that has another name: owner, grants, settings, comment.
-async fn settings(cx: &Cx, beside: &Arc<Server>, facts: &DatabaseFacts, name: &str) -> Result<()> {
-    let database = ident(name);
-    let mut all = vec![format!(
-        "ALTER DATABASE {database} OWNER TO {}",
-        ident(&facts.owner)
-    )];
-    if facts.connection_limit >= 0 {
-        all.push(format!(
-            "ALTER DATABASE {database} CONNECTION LIMIT {}",
-            facts.connection_limit
-        ));
-    }
-    if let Some(comment) = &facts.comment {
-        all.push(format!(
-            "COMMENT ON DATABASE {database} IS {}",
-            literal(comment)
-        ));
-    }
-    if let Some(acl) = &facts.acl {
-        // What is not in the list is not granted, not even by default.
-        all.push(format!(
-            "REVOKE ALL ON DATABASE {database} FROM PUBLIC, {}",
-            ident(&facts.owner)
-        ));
-        all.extend(acl.iter().flat_map(|item| grants(item, &database)));
-    }
-    for each in &facts.settings {
-        for setting in &each.settings {
-            let Some((key, value)) = setting.split_once('=') else {
-                continue;
-            };
-            // Lists such as search_path are lists of names, not one text.
-            let value = if [
-                "search_path",
-                "temp_tablespaces",
-                "session_preload_libraries",
-                "local_preload_libraries",
-            ]
-            .contains(&key)
-            {
-                value.to_owned()
-            } else {
-                literal(value)
-            };
-            let value = if value.is_empty() {
-                "''".to_owned()
-            } else {
-                value
-            };
-            all.push(match &each.role {
-                None => format!("ALTER DATABASE {database} SET {} TO {value}", dotted(key)),
-                Some(role) => format!(
-                    "ALTER ROLE {} IN DATABASE {database} SET {} TO {value}",
-                    ident(role),
-                    dotted(key)
+    let found = catalog::value(cx, beside, &sql, &[Dynamic::from(MARK.to_owned())]).await?;
+    let names: Vec<String> =
+        serde_json::from_str(&found.into_string().unwrap_or_default()).unwrap_or_default();
+    for name in names {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(&name));
+        // That it can't be removed is no reason not to restore.
+        let (level, message) = match execute(cx, beside, &[drop]).await {
+            Ok(()) => (
+                Level::Info,
+                format!("removed {name}, which a restore that was cut off had left"),
+            ),
+            Err(error) => (
+                Level::Warn,
+                format!(
+                    "{name} is what a restore that was cut off had left, and can't be removed: {}",
+                    error.message()
                 ),
-            });
-        }
+            ),
+        };
+        cx.log(level, message);
     }
-    execute(cx, beside, &all).await
+    Ok(())
 }
 
-/// The name of a setting: `app.tenant` has two parts.
-fn dotted(key: &str) -> String {
-    key.split('.').map(ident).collect::<Vec<_>>().join(".")
+/// What of the archive is wanted, if not all, and the tablespaces that it names.
+async fn look(
+    cx: &Cx,
+    spool: &Spool,
+    options: &RestoreOptions,
+) -> Result<(Option<Selection>, Vec<String>)> {
+    let path = spool.file();
+    let files = cx.client::<crate::files::Files>().await?;
+    let (file, _) = files.open_file(&path)?;
+    let entries = crate::files::blocking(cx, move |_| {
+        archive::table_of_contents(io::BufReader::new(file)).map_err(|error| {
+            Error::new(
+                "pg.backup_damaged",
+                format!("the archive can't be read: {error}"),
+            )
+            .hint("take another: `ccrun backups` lists them")
+        })
+    })
+    .await?;
+    let mut spaces: Vec<String> = entries
+        .iter()
+        .map(|entry| entry.tablespace.clone())
+        .filter(|name| !name.is_empty())
+        .collect();
+    spaces.sort();
+    spaces.dedup();
+    let subscriptions: Vec<&str> = entries
+        .iter()
+        .filter(|entry| entry.kind == "SUBSCRIPTION")
+        .map(|entry| entry.name.as_str())
+        .collect();
+    if !subscriptions.is_empty() && !options.subscriptions {
+        cx.log(
+            Level::Info,
+            format!(
+                "the subscriptions {} are left out; `subscriptions: true` restores them, switched off",
+                subscriptions.join(", ")
+            ),
+        );
+    }
+    let (schemas, tables) = (
+        options.schemas.clone().unwrap_or_default(),
+        options.tables.clone().unwrap_or_default(),
+    );
+    if schemas.is_empty() && tables.is_empty() {
+        return Ok((None, spaces));
+    }
+    let wanted = Wanted {
+        schemas: &schemas,
+        tables: &tables,
+    };
+    let selection = select(&entries, &wanted)?;
+    spool.choose(&selection.entries)?;
+    if selection.left_out > 0 {
+        cx.log(
+            Level::Info,
+            format!(
+                "{} foreign keys are left out: the rows that they point to are not restored",
+                selection.left_out
+            ),
+        );
+    }
+    Ok((Some(selection), spaces))
 }
 
-/// `role=CTc/grantor` as statements.
-fn grants(item: &str, database: &str) -> Vec<String> {
-    let Some((role, rights)) = item.rsplit_once('=') else {
-        return Vec::new();
-    };
-    let rights = rights.split('/').next().unwrap_or_default();
-    let role = match role.trim_matches('"') {
-        "" => "PUBLIC".to_owned(),
-        name => ident(&name.replace("\"\"", "\"")),
-    };
-    let letters: Vec<char> = rights.chars().collect();
-    let mut all = Vec::new();
-    for (index, letter) in letters.iter().enumerate() {
-        let right = match letter {
-            'C' => "CREATE",
-            'T' => "TEMPORARY",
-            'c' => "CONNECT",
-            _ => continue,
-        };
-        let with = if letters.get(index + 1) == Some(&'*') {
-            " WITH GRANT OPTION"
-        } else {
-            ""
-        };
-        all.push(format!(
-            "GRANT {right} ON DATABASE {database} TO {role}{with}"
-        ));
+/// Whether the server lacks one of these tablespaces: then everything lies in the default one.
+async fn lacks_tablespace(cx: &Cx, beside: &Arc<Server>, spaces: &[String]) -> Result<bool> {
+    if spaces.is_empty() {
+        return Ok(false);
     }
-    all
+    let list: Array = spaces.iter().cloned().map(Dynamic::from).collect();
+    let sql = "SELECT coalesce(string_agg(name, ', '), '') FROM unnest($1::text[]) AS wanted (name) WHERE name NOT IN (SELECT spcname FROM pg_tablespace)";
+    let lacking = catalog::value(cx, beside, sql, &[list.into()]).await?;
+    let lacking = lacking.into_string().unwrap_or_default();
+    if !lacking.is_empty() {
+        cx.log(
+            Level::Warn,
+            format!("this server lacks the tablespaces {lacking}: everything is put into the default one"),
+        );
+    }
+    Ok(!lacking.is_empty())
 }
 
 /// Whether the new database has what the backup's manifest says. Returns how many tables, and how many rows.
@@ -698,23 +535,16 @@ async fn check(
     target: &Arc<Server>,
     manifest: &Manifest,
     options: &RestoreOptions,
+    selection: Option<&Selection>,
     facts: &Facts,
 ) -> Result<(u64, u64)> {
-    let wanted: Vec<&Table> = manifest
-        .tables
-        .iter()
-        .filter(|table| {
-            let schema = options
-                .schemas
-                .as_ref()
-                .is_none_or(|schemas| schemas.contains(&table.schema));
-            let name = options.tables.as_ref().is_none_or(|tables| {
-                tables.contains(&table.name)
-                    || tables.contains(&format!("{}.{}", table.schema, table.name))
-            });
-            schema && name
+    let is_wanted = |table: &&Table| {
+        selection.is_none_or(|selection| {
+            let name = (table.schema.clone(), table.name.clone());
+            selection.tables.contains(&name)
         })
-        .collect();
+    };
+    let wanted: Vec<&Table> = manifest.tables.iter().filter(is_wanted).collect();
     let rows = wanted.iter().map(|table| table.rows).sum();
     let mismatch = |what: String| {
         Err(Error::new(
@@ -729,11 +559,20 @@ async fn check(
     match options.verify.as_str() {
         "contents" => {
             let contents = contents(cx, target, facts).await?;
+            let objects = (manifest.large_objects.count, manifest.large_objects.bytes);
+            if contents.large_objects != objects {
+                return mismatch(format!(
+                    "it had {} large objects, and has {}",
+                    objects.0, contents.large_objects.0
+                ));
+            }
+            let found: HashMap<(&str, &str), &archive::TableData> = contents
+                .tables
+                .iter()
+                .map(|there| ((there.schema.as_str(), there.name.as_str()), there))
+                .collect();
             for table in &wanted {
-                let there = contents
-                    .tables
-                    .iter()
-                    .find(|there| there.schema == table.schema && there.name == table.name);
+                let there = found.get(&(table.schema.as_str(), table.name.as_str()));
                 let same =
                     there.is_some_and(|there| there.rows == table.rows && there.hash == table.hash);
                 if !same {

@@ -59,16 +59,12 @@ impl Decision {
     }
 }
 
-/// Decide for each, newest first. Each database is looked at for itself.
+/// Decide for each; they come newest first. Each database is looked at for itself.
 ///
 /// # Errors
 /// `time.unknown_zone` and the like for a zone that there is not.
 pub fn decide(candidates: &[Candidate], keep: &Keep, now: &Timestamp) -> Result<Vec<Decision>> {
-    let mut all: Vec<&Candidate> = candidates.iter().collect();
-    all.sort_by(|a, b| {
-        let time = |each: &Candidate| each.started.instant();
-        time(b).cmp(&time(a)).then_with(|| b.id.cmp(&a.id))
-    });
+    let all: Vec<&Candidate> = candidates.iter().collect();
     let mut reasons: Vec<Vec<String>> = vec![Vec::new(); all.len()];
     let mut databases: Vec<&str> = all.iter().map(|each| each.database.as_str()).collect();
     databases.sort_unstable();
@@ -244,7 +240,7 @@ mod tests {
             backups in prop::collection::vec((0..5000_i64, any::<bool>(), 0..3_u8), 0..40),
             last in 0..4_usize, daily in 0..4_usize, weekly in 0..4_usize, yearly in 0..3_usize,
         ) {
-            let all: Vec<Candidate> = backups
+            let mut all: Vec<Candidate> = backups
                 .iter()
                 .enumerate()
                 .map(|(nth, (hours, verified, database))| Candidate {
@@ -253,6 +249,7 @@ mod tests {
                     ..backup(*hours, *verified)
                 })
                 .collect();
+            all.sort_by_key(|each| std::cmp::Reverse(each.started.instant()));
             let keep = Keep { last, daily, weekly, yearly, ..rules() };
             let decided = decide(&all, &keep, &at(0)).unwrap();
             prop_assert_eq!(decided.len(), all.len());

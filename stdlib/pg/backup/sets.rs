@@ -120,13 +120,52 @@ pub(super) async fn all(bucket: &Arc<Bucket>, prefix: &str) -> Result<(Vec<Known
             None => without.push(id),
         }
     }
+    Ok((newest_first(found), without))
+}
+
+/// In the order in which they were made, the newest first.
+///
+/// Clocks are set, and jump; the position in a server's write-ahead log only ever grows. So of the backups of one
+/// server and timeline the log decides, and none counts as newer than one that was made after it. Among
+/// servers, there is only the time.
+fn newest_first(mut found: Vec<Known>) -> Vec<Known> {
+    use std::collections::HashMap;
+    type Line = (String, u32);
+    let line = |known: &Known| -> Line {
+        let server = &known.manifest.server;
+        (server.system_identifier.clone(), server.timeline)
+    };
     found.sort_by(|a, b| {
-        let time = |known: &Known| known.manifest.started.instant();
-        time(b)
-            .cmp(&time(a))
+        let place = |known: &Known| {
+            (
+                position(&known.manifest.lsn.start),
+                known.manifest.started.instant(),
+            )
+        };
+        place(b)
+            .cmp(&place(a))
             .then_with(|| b.manifest.id.cmp(&a.manifest.id))
     });
-    Ok((found, without))
+    let mut latest: HashMap<Line, i64> = HashMap::new();
+    let mut dated: Vec<(i64, usize, Known)> = Vec::new();
+    for (place, known) in found.into_iter().enumerate() {
+        let own = known.manifest.started.instant().as_nanosecond();
+        let own = i64::try_from(own).unwrap_or(i64::MAX);
+        let time = latest.entry(line(&known)).or_insert(own);
+        *time = own.min(*time);
+        dated.push((*time, place, known));
+    }
+    dated.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    dated.into_iter().map(|(_, _, known)| known).collect()
+}
+
+/// `16/B374D848` as a number.
+fn position(lsn: &str) -> u64 {
+    let Some((high, low)) = lsn.split_once('/') else {
+        return 0;
+    };
+    let part = |text| u64::from_str_radix(text, 16).unwrap_or(0);
+    (part(high) << 32) | (part(low) & 0xffff_ffff)
 }
 
 /// Whether a folder's name is one that `db.backup` gives: other things in the store are none of our business.
@@ -234,12 +273,50 @@ pub(in crate::pg) async fn prune(
         bucket.delete(&format!("{folder}/{MANIFEST}")).await?;
         bucket.delete_prefix(&folder).await?;
     }
-    for id in &unfinished {
+    for id in old_enough(&bucket, &options.prefix, unfinished).await? {
         bucket
-            .delete_prefix(&folder_of(&options.prefix, id))
+            .delete_prefix(&folder_of(&options.prefix, &id))
             .await?;
     }
     Ok(decided.iter().map(retention::Decision::to_script).collect())
+}
+
+/// Those of what was never completed that are old by the clock of the store, and not by this machine's alone: one that is
+/// ahead would let a backup go that is under way.
+async fn old_enough(
+    bucket: &Arc<Bucket>,
+    prefix: &str,
+    unfinished: Vec<String>,
+) -> Result<Vec<String>> {
+    if unfinished.is_empty() {
+        return Ok(unfinished);
+    }
+    let key = folder_of(prefix, &format!("clock-{:08x}", rand::random::<u32>()));
+    bucket
+        .put(
+            &key,
+            tokio_util::bytes::Bytes::from_static(b"what time is it?"),
+        )
+        .await?;
+    let now = bucket.head(&key).await?.modified;
+    bucket.delete(&key).await?;
+    let mut old = Vec::new();
+    for id in unfinished {
+        if is_old(bucket, &folder_of(prefix, &id), &now).await? {
+            old.push(id);
+        }
+    }
+    Ok(old)
+}
+
+/// Whether nothing was written into a folder for a day.
+async fn is_old(bucket: &Arc<Bucket>, folder: &str, now: &Timestamp) -> Result<bool> {
+    let mut newest = None;
+    let mut list = bucket.list(folder)?;
+    while let Some(entry) = list.try_next().await? {
+        newest = newest.max(Some(entry.modified.instant().as_second()));
+    }
+    Ok(newest.is_some_and(|newest| now.instant().as_second() - newest > UNFINISHED_FOR))
 }
 
 /// What `pg::prune` would decide of each backup, newest first: maps with `id`, `started`, `size`, `keep`, `why`.
@@ -285,13 +362,7 @@ async fn decide(
     let decided = retention::decide(&candidates, keep, &now)?;
     let mut unfinished = Vec::new();
     for id in without {
-        let folder = folder_of(&options.prefix, &id);
-        let mut newest = None;
-        let mut list = bucket.list(&folder)?;
-        while let Some(entry) = list.try_next().await? {
-            newest = newest.max(Some(entry.modified.instant().as_second()));
-        }
-        if newest.is_some_and(|newest| now.instant().as_second() - newest > UNFINISHED_FOR) {
+        if is_old(bucket, &folder_of(&options.prefix, &id), &now).await? {
             unfinished.push(id);
         }
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use ccrun_kernel::event::Level;
 use ccrun_kernel::rhai::{Dynamic, Map};
+use ccrun_kernel::value::Duration;
 use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 
 use super::catalog::{self, ident, literal};
@@ -14,13 +16,17 @@ use crate::pg::connect::Server;
 pub struct SwapOptions {
     /// What the old one is called afterwards. Left out: its name, `_before_`, and the time.
     keep_as: Option<String>,
+    /// How long transactions that are under way may take to end by themselves. Those that are left then are ended.
+    #[option(default = "10s")]
+    drain: Duration,
 }
 
 impl Database {
     /// Let another database of the server take this one's name; this one gets another and stays.
     ///
-    /// Both are renamed in one transaction: at no moment is there none of that name. Whoever is connected to either is
-    /// disconnected, and finds the new one when it connects again. Connections that come in between are waited out.
+    /// Transactions that are under way get `drain` to end. Then both are renamed in one transaction: at no moment is there
+    /// none of that name. Whoever is connected to either is disconnected, and finds the new one when it connects
+    /// again. Connections that come in between are waited out.
     /// Returns a map: `name`, `old` (what the old one is called now).
     ///
     /// # Errors
@@ -70,6 +76,7 @@ impl Database {
             )
             .hint("nothing was changed; choose another name: `keep_as`"));
         }
+        drain(cx, &beside, &live, options.drain).await?;
         rename(cx, &beside, &[(&live, &old), (&new, &live)]).await?;
         Ok(Map::from_iter([
             ("name".into(), live.into()),
@@ -78,8 +85,37 @@ impl Database {
     }
 }
 
-/// Rename databases in one transaction. Nobody may be connected to them.
-async fn rename(cx: &Cx, beside: &Arc<Server>, names: &[(&String, &String)]) -> Result<()> {
+/// Wait until nobody is in the middle of a transaction, or the time is over.
+async fn drain(cx: &Cx, beside: &Arc<Server>, live: &str, patience: Duration) -> Result<()> {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND xact_start IS NOT NULL AND backend_type = 'client backend'";
+    let deadline = tokio::time::Instant::now() + patience.to_std();
+    loop {
+        let busy = catalog::value(cx, beside, sql, &[Dynamic::from(live.to_owned())]).await?;
+        match busy.as_int() {
+            Ok(0) => return Ok(()),
+            Ok(count) if tokio::time::Instant::now() >= deadline => {
+                cx.log(
+                    Level::Warn,
+                    format!(
+                        "{count} transactions did not end within {patience}, and are ended now"
+                    ),
+                );
+                return Ok(());
+            }
+            _ => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Rename databases in one transaction; who is connected to them is disconnected.
+///
+/// # Errors
+/// `pg.in_use` if somebody connects again faster than they can be renamed.
+pub(super) async fn rename(
+    cx: &Cx,
+    beside: &Arc<Server>,
+    names: &[(&String, &String)],
+) -> Result<()> {
     const TRIES: u32 = 20;
     let all: Vec<String> = names.iter().map(|(name, _)| literal(name)).collect();
     let all = all.join(", ");

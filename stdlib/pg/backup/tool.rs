@@ -23,6 +23,12 @@ use crate::process::{CommandLine, Environment, Launch, Processes, program_in_pat
 /// How much of a tool's output is passed on at once.
 const PIECE: usize = 256 << 10;
 
+/// What servers, databases and roles may have set otherwise, and what the text of a row depends on: the same rows have the
+/// same hash on every server. `lc_monetary` also decides how money is read again. Nor does a role that is set to only
+/// read stand in the way of a restore.
+pub const FIXED: &str =
+    "-c TimeZone=UTC -c bytea_output=hex -c lc_monetary=C -c default_transaction_read_only=off";
+
 /// Where the tools are.
 pub enum Tools {
     /// In the container of the service.
@@ -77,8 +83,7 @@ impl<'c> Toolbox<'c> {
         let (options, password) = client.login(server).await?;
         let mut environment = Environment::default()
             .with("PGAPPNAME", &server.application_name)
-            // What an operator has set for himself must not change what is in a backup.
-            .with("PGOPTIONS", "");
+            .with("PGOPTIONS", FIXED);
         let mut place = vec![
             "--username".to_owned(),
             server.user.clone(),
@@ -226,31 +231,73 @@ impl<'c> Toolbox<'c> {
     }
 
     fn failed(&self, program: &str, error: &Error) -> Error {
-        let said = error.message();
-        let hint = if said.contains("row-level security") || said.contains("row security") {
-            "policies hold for this role, so the dump would have gaps: back up as a superuser or a role with BYPASSRLS"
-        } else if said.contains("permission denied") {
-            "this role may not read everything: back up as a superuser: `db.login(\"postgres\", secret(\"POSTGRES_PASSWORD\"))`"
-        } else if said.contains("password authentication failed")
-            || said.contains("no password supplied")
-        {
-            "the password is wrong or missing: `db.login(user, secret(\"…\"))`"
-        } else if said.contains("LOCK TABLE") {
-            "somebody holds a lock on that table: `SELECT pid, query FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(…))`; wait, or give it longer: `lock_timeout`"
-        } else if said.contains("No space left") {
-            "a disk is full: `df -h` shows which"
-        } else if said.contains("server version mismatch") {
-            "the tools are older than the server: install the client package of the server's version"
-        } else {
-            "what it said last is above; nothing was kept, and it can be run again"
-        };
-        Error::new(
-            "pg.tool_failed",
-            format!("{} of {}: {said}", program, self.server),
-        )
-        .hint(hint)
-        .retryable()
+        failed(program, &self.server, error)
     }
+
+    /// The same tools with other settings of their sessions.
+    #[must_use]
+    pub fn with_settings(&self, settings: &str) -> Self {
+        Self {
+            cx: self.cx,
+            server: Arc::clone(&self.server),
+            tools: match &self.tools {
+                Tools::Inside(container) => Tools::Inside(container.clone()),
+                Tools::Here(folder) => Tools::Here(folder.clone()),
+            },
+            environment: self.environment.clone().with("PGOPTIONS", settings),
+            place: self.place.clone(),
+        }
+    }
+}
+
+/// Why a tool failed, and what to do.
+pub fn failed(program: &str, server: &Server, error: &Error) -> Error {
+    let details = error.to_json();
+    let all = details["details"]["stderr"].as_str().unwrap_or_default();
+    // What it says last is often what came of what it said first.
+    let first = all.lines().find(|line| line.contains("error: "));
+    let said = match first {
+        Some(first) if !error.message().contains(first) => {
+            format!("{}\n  {}", first.trim(), error.message())
+        }
+        _ => error.message().to_owned(),
+    };
+    let restoring = program == "pg_restore";
+    let has = |text: &str| said.contains(text) || all.contains(text);
+    let hint = if has("row-level security") || has("row security") {
+        "policies hold for this role, so the dump would have gaps: back up as a superuser or a role with BYPASSRLS"
+    } else if has("No space left") {
+        "a disk is full: `df -h` shows which"
+    } else if has("must be owner of") || (restoring && has("permission denied")) {
+        "this role may not make everything that is in the backup: restore as a superuser: `db.login(\"postgres\", secret(\"POSTGRES_PASSWORD\"))`"
+    } else if has("permission denied") {
+        "this role may not read everything: back up as a superuser: `db.login(\"postgres\", secret(\"POSTGRES_PASSWORD\"))`"
+    } else if has("password authentication failed") || has("no password supplied") {
+        "the password is wrong or missing: `db.login(user, secret(\"…\"))`"
+    } else if has("LOCK TABLE") {
+        "somebody holds a lock on that table: `SELECT pid, query FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(…))`; wait, or give it longer: `lock_timeout`"
+    } else if has("out of shared memory") {
+        "it locks every table at once: raise max_locks_per_transaction of the server (to a number of tables / 100), which needs a restart"
+    } else if has("server version mismatch") {
+        "the tools are older than the server: install the client package of the server's version"
+    } else if has("server closed the connection") || has("terminating connection") {
+        "the server ended the connection: its log says why; run it again when it is up"
+    } else if restoring && has("is not available") {
+        "the server lacks an extension: install its package there, or leave out what needs it: `partial: true`"
+    } else if restoring && has("does not exist") {
+        "often a function that finds its tables by search_path, which a restore empties: give it one, ALTER FUNCTION … SET search_path = …. Until then `partial: true` restores the rest and says what is missing"
+    } else if restoring {
+        "nothing that was there was touched, and what was made was removed; `partial: true` restores what can be and says what is missing"
+    } else {
+        "what it said last is above; nothing was kept, and it can be run again"
+    };
+    let what = if restoring { "into" } else { "of" };
+    Error::new(
+        "pg.tool_failed",
+        format!("{program} {what} {server}: {said}"),
+    )
+    .hint(hint)
+    .retryable()
 }
 
 fn abandoned(program: &str) -> Error {

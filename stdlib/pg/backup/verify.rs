@@ -139,6 +139,21 @@ pub(super) fn compare(manifest: &Manifest, contents: &Contents) -> Result<()> {
     Ok(())
 }
 
+/// That a backup is encrypted, and no key was given.
+pub(super) fn without_key(manifest: &Manifest) -> Error {
+    Error::new(
+        "pg.backup_key",
+        format!(
+            "the backup {} is encrypted, and no key was given",
+            manifest.id
+        ),
+    )
+    .hint(format!(
+        "give the key of {}: `key: secret(\"BACKUP_KEY\")`",
+        manifest.recipients.join(" or ")
+    ))
+}
+
 /// Reads the objects of a backup.
 pub(super) struct Reader<'r> {
     pub cx: &'r Cx,

@@ -19,7 +19,12 @@ fn backups(folder: &Path) -> Vec<PathBuf> {
 /// The schema as `pg_dump` writes it, without what names the moment or the database.
 fn schema(bed: &Bed, database: &str) -> String {
     let output = std::process::Command::new(bed.server.bin().join("pg_dump"))
-        .args(["--schema-only", "--dbname", &bed.server.url_of(database)])
+        .args([
+            "--schema-only",
+            "--no-subscriptions",
+            "--dbname",
+            &bed.server.url_of(database),
+        ])
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -32,10 +37,12 @@ fn schema(bed: &Bed, database: &str) -> String {
     text.lines().filter(random).collect::<Vec<_>>().join("\n")
 }
 
-/// A database with the hard things. Its roles are the server's: tests that make them run one after the other.
+/// Roles are the server's: tests that make some run one after the other.
+static ROLES: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
+/// A database with the hard things.
 fn hard() -> (Bed, parking_lot::MutexGuard<'static, ()>) {
-    static ONE: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
-    let guard = ONE.lock();
+    let guard = ROLES.lock();
     let bed = Bed::new();
     bed.psql("DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'hard_app') THEN RAISE EXCEPTION 'left over'; END IF; END $$");
     bed.psql(include_str!("hard.sql"));
@@ -45,6 +52,13 @@ fn hard() -> (Bed, parking_lot::MutexGuard<'static, ()>) {
 /// Drop databases, then the roles of `hard.sql`.
 fn tidy(bed: &Bed, databases: &[&str]) {
     for database in databases {
+        bed.server.psql(
+            "postgres",
+            &format!("ALTER DATABASE \"{database}\" RESET default_transaction_read_only"),
+        );
+        // A database that receives can't be dropped.
+        bed.server
+            .psql(database, "DROP SUBSCRIPTION IF EXISTS from_elsewhere");
         bed.server.psql(
             "postgres",
             &format!("DROP DATABASE \"{database}\" WITH (FORCE)"),
@@ -60,7 +74,8 @@ fn every_hard_thing_comes_back_as_it_was() {
     bed.server.psql(
         "postgres",
         &format!(
-            "ALTER DATABASE {0} SET search_path TO public, secret; ALTER ROLE hard_app IN DATABASE {0} SET work_mem TO '5MB';
+            "ALTER DATABASE {0} SET search_path TO public, secret; ALTER DATABASE {0} SET timezone TO 'Asia/Kathmandu'; ALTER DATABASE {0} SET bytea_output TO escape;
+             ALTER DATABASE {0} SET default_transaction_read_only TO on; ALTER ROLE hard_app IN DATABASE {0} SET work_mem TO '5MB';
              REVOKE CONNECT ON DATABASE {0} FROM PUBLIC; GRANT CONNECT, CREATE ON DATABASE {0} TO hard_app; COMMENT ON DATABASE {0} IS 'it''s mine'",
             bed.database
         ),
@@ -100,6 +115,8 @@ fn every_hard_thing_comes_back_as_it_was() {
     assert_eq!(rows("public", "empty"), 0);
     assert_eq!(rows("public", "no_columns"), 3);
     assert_eq!(rows("public", "parent"), 1);
+    assert_eq!(rows("public", "line\nbreak"), 1);
+    assert_eq!(rows("public", "nests"), 1);
     assert_eq!(rows("Ünï cödé \"schema\"", "Täble \"x\" 'y'"), 3);
     assert_eq!(schema(&bed, &bed.database), schema(&bed, &restored));
     // What a schema dump does not show.
@@ -111,7 +128,15 @@ fn every_hard_thing_comes_back_as_it_was() {
     assert_eq!(about(&restored), about(&bed.database));
     let inside = "SELECT (SELECT last_value FROM lonely), (SELECT sum(hashtext(t::text)) FROM every_type t), (SELECT n FROM kept), md5(lo_get(4711)), (SELECT relispopulated FROM pg_class WHERE relname = 'unkept')";
     assert_eq!(bed.server.psql(&restored, inside), bed.psql(inside));
+    // What a subscription receives in the copy, the database that runs would lack.
+    let receives = "SELECT count(*) FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(bed.psql(receives).trim(), "1");
+    assert_eq!(bed.server.psql(&restored, receives).trim(), "0");
     // One takes the other's place, and back.
+    bed.server.psql(
+        "postgres",
+        &format!("ALTER DATABASE {restored} RESET default_transaction_read_only"),
+    );
     let swapped = bed.json(&format!(
         r#"db.swap("{restored}", #{{ keep_as: "{restored}_old" }})"#
     ));
@@ -175,13 +200,26 @@ fn roles_that_are_missing_are_made_and_one_table_can_be_had() {
         .is_none()
     );
 
+    // A part: the whole schema, and the rows that are wanted; of a partitioned table those of all its partitions.
     let one = format!("{kept}_one");
     let script = format!(
-        r#"db.restore(s3::folder("kept"), "latest", #{{ into: "{one}", key: "{key}", tables: ["parent"], roles: false }}).rows"#
+        r#"db.restore(s3::folder("kept"), "latest", #{{ into: "{one}", key: "{key}", tables: ["parts", "public.a.b", "loud"], schemas: ["Ünï cödé \"schema\""], verify: "contents" }}).rows"#
     );
-    assert_eq!(bed.eval_in(&run, &script).unwrap().as_int().unwrap(), 1);
-    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
-    assert_eq!(bed.server.psql(&one, tables).trim(), "1");
+    let rows = bed.eval_in(&run, &script);
+    let rows = rows.unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(rows.as_int().unwrap(), 2 + 1 + 1 + 3);
+    let there = r#"SELECT (SELECT count(*) FROM parts), (SELECT count(*) FROM "a.b"), (SELECT count(*) FROM loud), (SELECT count(*) FROM tasks), (SELECT count(*) FROM every_type)"#;
+    assert_eq!(bed.server.psql(&one, there).trim(), "2|1|1|0|0");
+    let wrong = script
+        .replace("\"loud\"", "\"lout\"")
+        .replace(&one, "never");
+    let error = bed.eval_in(&run, &wrong).unwrap_err();
+    assert_eq!(error.kind(), "pg.backup_part");
+    assert!(
+        error.to_json().to_string().contains("did you mean `loud`"),
+        "{error:?}"
+    );
+    assert!(!bed.has("never"));
     // It is there: another time it is refused, and left alone.
     let error = bed.eval_in(&run, &script).unwrap_err();
     assert_eq!(error.kind(), "pg.duplicate_database");
@@ -281,6 +319,7 @@ fn whatever_happens_to_what_lies_there_is_found() {
 
 #[test]
 fn a_dump_that_fails_leaves_no_backup() {
+    let _guard = ROLES.lock();
     let bed = Bed::with(
         "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS x FROM generate_series(1, 1000) g; CREATE ROLE halfway LOGIN PASSWORD 'halfway'",
     );
@@ -342,4 +381,103 @@ fn a_dump_that_fails_leaves_no_backup() {
             .count(),
         1
     );
+}
+
+#[test]
+fn what_cannot_be_restored_is_said_and_the_rest_can_be_had() {
+    // A function that finds its table by search_path: pg_restore empties that, and the view can't be filled.
+    let bed = Bed::with(
+        "CREATE TABLE things AS SELECT generate_series(1, 500) AS id;
+         CREATE FUNCTION how_many() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM things); END';
+         CREATE MATERIALIZED VIEW counted AS SELECT how_many() AS n;
+         CREATE VIEW after_it AS SELECT n FROM counted",
+    );
+    let run = Scratch::new();
+    drop(
+        bed.eval_in(&run, r#"db.backup(s3::folder("kept"));"#)
+            .unwrap(),
+    );
+    let copy = format!("{}_copy", bed.database);
+    let restore = |more: &str| {
+        format!(
+            r#"db.restore(s3::folder("kept"), "latest", #{{ into: "{copy}", verify: "contents" {more} }})"#
+        )
+    };
+    let error = bed.eval_in(&run, &restore("")).unwrap_err();
+    assert_eq!(error.kind(), "pg.tool_failed");
+    let text = error.to_json().to_string();
+    assert!(
+        text.contains("search_path") && text.contains("partial: true"),
+        "{text}"
+    );
+    let left =
+        "SELECT count(*) FROM pg_database WHERE datname LIKE '%unfinished' AND datname LIKE '";
+    let left = format!("{left}{}%'", bed.database);
+    assert_eq!(bed.server.psql("postgres", &left).trim(), "0");
+    assert!(!bed.has(&copy));
+    let restored = bed.eval_in(&run, &restore(", partial: true")).unwrap();
+    let restored = ccrun_kernel::value::to_json(&restored);
+    assert!(
+        restored["problems"][0].as_str().unwrap().contains("things"),
+        "{restored}"
+    );
+    assert_eq!(
+        bed.server.psql(&copy, "SELECT count(*) FROM things").trim(),
+        "500"
+    );
+    // It is no proof that the backup is whole.
+    let verified = bed.eval_in(&run, r#"pg::backups(s3::folder("kept"))[0].verified"#);
+    assert!(verified.unwrap().is_unit());
+}
+
+#[test]
+fn files_come_back_under_their_names_and_for_their_owner_only() {
+    let bed = Bed::with("CREATE TABLE t (id int)");
+    let run = Scratch::new();
+    std::fs::write(run.0.join("one"), "POSTGRES_PASSWORD=x\n").unwrap();
+    std::fs::write(run.0.join("two"), vec![7; 3 << 20]).unwrap();
+    let key = Identity::generate();
+    let script = format!(
+        r#"db.backup(s3::folder("kept"), #{{ recipients: ["{}"], files: #{{ "env": "one", "two.bin": "two" }} }});"#,
+        key.to_public()
+    );
+    drop(bed.eval_in(&run, &script).unwrap());
+    let key = key.to_string().expose_secret().to_owned();
+    let error = bed.eval_in(
+        &run,
+        r#"pg::restore_files(s3::folder("kept"), "latest", "back")"#,
+    );
+    assert_eq!(error.unwrap_err().kind(), "pg.backup_key");
+    let all = format!(
+        r#"pg::restore_files(s3::folder("kept"), "latest", "back", #{{ key: "{key}" }}).map(|file| file.name)"#
+    );
+    let names = bed.eval_in(&run, &all).unwrap();
+    assert_eq!(
+        ccrun_kernel::value::to_json(&names),
+        serde_json::json!(["env", "two.bin"])
+    );
+    assert_eq!(
+        std::fs::read(run.0.join("back/env")).unwrap(),
+        b"POSTGRES_PASSWORD=x\n"
+    );
+    assert_eq!(
+        std::fs::read(run.0.join("back/two.bin")).unwrap(),
+        vec![7; 3 << 20]
+    );
+    let about = std::fs::metadata(run.0.join("back/env")).unwrap();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777,
+        0o600
+    );
+    // What is damaged takes nothing's place.
+    let set = backups(&run.0).remove(0);
+    let object = set.join("env.zst.age");
+    let mut bytes = std::fs::read(&object).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&object, bytes).unwrap();
+    std::fs::write(run.0.join("back/env"), "mine").unwrap();
+    let error = bed.eval_in(&run, &all).unwrap_err();
+    assert_eq!(error.kind(), "pg.backup_damaged", "{error:?}");
+    assert_eq!(std::fs::read(run.0.join("back/env")).unwrap(), b"mine");
 }
