@@ -19,6 +19,7 @@ pub mod files;
 pub mod fs;
 pub mod http;
 pub mod json;
+mod library;
 pub mod log;
 pub mod naming;
 pub mod net;
@@ -72,7 +73,7 @@ pub fn namespaces() -> Vec<Namespace> {
 /// The library modules that scripts import as `std/NAME`.
 #[must_use]
 pub fn modules() -> Arc<BTreeMap<&'static str, &'static str>> {
-    Arc::default()
+    Arc::new(library::all())
 }
 
 /// What `ccrun doctor` asks of a target: a name, and a reading script whose value is what was seen.

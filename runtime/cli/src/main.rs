@@ -7,6 +7,7 @@ mod interrupt;
 mod prompt;
 mod render;
 mod repl;
+mod runbook_options;
 mod watch;
 
 use std::process::ExitCode;

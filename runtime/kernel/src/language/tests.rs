@@ -229,6 +229,7 @@ fn checks_are_collected_and_do_not_stop_the_runbook() {
                 status,
                 evidence,
                 fix,
+                ..
             } => Some((name.as_str(), *status, evidence.as_str(), fix.as_deref())),
             _ => None,
         })
