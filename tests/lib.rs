@@ -8,5 +8,6 @@ pub mod postgres;
 pub mod seaweed;
 pub mod stack;
 pub mod terminal;
+pub mod trouble;
 pub mod typed;
 pub mod watching;
