@@ -9,8 +9,8 @@ use crate::client::{Access, Client};
 use crate::config::Target;
 use crate::effect::Effect;
 use crate::error::{Error, Location, Result};
-use crate::event::{Event, Level};
-use crate::primitive::Primitive;
+use crate::event::{CheckStatus, Event, Level};
+use crate::primitive::{Need, Primitive};
 use crate::run::Run;
 use crate::scope::Scope;
 use crate::secret::{Redactor, Secret};
@@ -80,6 +80,46 @@ impl Cx {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.run().folder()
+    }
+
+    /// Ask for a permission that the arguments alone did not tell: which channels an alert goes to, which
+    /// server the target means. To be asked before anything is done. The primitive declares the capability with
+    /// [`crate::permission::ANYTHING`].
+    ///
+    /// # Errors
+    /// `permission_denied` with the line that would allow it.
+    pub fn permit(&self, capability: &'static str, resource: &str) -> Result<()> {
+        let need = Need::new(capability, resource.to_owned(), None);
+        self.run()
+            .permit(&need, self.primitive.effect)
+            .map_err(|error| error.detail("primitive", self.primitive.path()))
+    }
+
+    /// Record a finding, as `check` does: a failed one makes the run's status say so.
+    pub fn finding(
+        &self,
+        name: impl Into<String>,
+        status: CheckStatus,
+        evidence: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        match status {
+            CheckStatus::Ok | CheckStatus::Unknown => {}
+            CheckStatus::Warn => self.run().counters().warning(),
+            CheckStatus::Fail => self.run().counters().failed(),
+        }
+        self.emit(Event::Check {
+            name: name.into(),
+            status,
+            evidence: evidence.into(),
+            fix,
+        });
+    }
+
+    /// The run's own number, as the journal has it.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        self.run().id().to_string()
     }
 
     /// Whether nothing may change.

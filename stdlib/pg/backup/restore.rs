@@ -26,8 +26,8 @@ use crate::engine::Engine;
 use crate::files::FilePath;
 use crate::pg::Database;
 use crate::pg::connect::Server;
-use crate::pg::service;
 use crate::s3::Store;
+use crate::service;
 
 /// How a backup is restored.
 #[derive(Clone, Options)]
@@ -365,7 +365,7 @@ impl<'c> Restorer<'c> {
             && let Ok(engine) = cx.client::<Engine>().await
             && engine.host().address.starts_with("unix://")
         {
-            let found = service::container(&engine, cx.target(), &server.host).await?;
+            let found = service::container(&engine, cx.target(), "pg", &server.host).await?;
             let client = cx.client::<crate::pg::client::PgClient>().await?;
             let (_, password) = client.login(server).await?;
             return Ok(Self::Beside {
