@@ -75,7 +75,13 @@ impl Bed {
     /// The container of a service.
     #[must_use]
     pub fn container(&self, service: &str) -> String {
-        format!("{}-{service}-1", self.stack.name)
+        let project = format!("label=com.docker.compose.project={}", self.stack.name);
+        let service = format!("label=com.docker.compose.service={service}");
+        // The newest: one that was replaced has another number.
+        let names = docker(&[
+            "ps", "--all", "--format", "{{.Names}}", "--filter", &project, "--filter", &service,
+        ]);
+        names.lines().next().unwrap_or_default().to_owned()
     }
 
     /// Run a script in the container of a service.
