@@ -104,7 +104,7 @@ impl Cx {
         fix: Option<String>,
     ) {
         match status {
-            CheckStatus::Ok | CheckStatus::Unknown => {}
+            CheckStatus::Ok | CheckStatus::Info | CheckStatus::Unknown => {}
             CheckStatus::Warn => self.run().counters().warning(),
             CheckStatus::Fail => self.run().counters().failed(),
         }
@@ -113,6 +113,9 @@ impl Cx {
             status,
             evidence: evidence.into(),
             fix,
+            id: None,
+            why: None,
+            explains: Vec::new(),
         });
     }
 
