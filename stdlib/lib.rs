@@ -7,6 +7,7 @@
 // file, which opens them, says so by an `allow` with its reason.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod alert;
 pub mod archive;
 pub mod causes;
 pub mod certificate;
@@ -54,6 +55,7 @@ use ccrun_kernel::config::Target;
 #[must_use]
 pub fn namespaces() -> Vec<Namespace> {
     vec![
+        alert::namespace(),
         archive::namespace(),
         compose::namespace(),
         crypto::namespace(),

@@ -7,6 +7,13 @@ pub mod exchange;
 pub mod failure;
 pub mod pause;
 pub mod response;
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a server of tests"
+)]
+pub mod server;
 
 pub use address::Address;
 pub use client::{Connection, Http, Intent};

@@ -133,10 +133,17 @@ class Query:
 
 
 async def load(connection):
-    """What the schema cache holds: the names of tables and views."""
+    """What the schema cache holds: the names of tables and views; and the settings of roles, which requests take over."""
     rows = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')", SCHEMA)
     CACHE["relations"] = {row[0] for row in rows}
+    rows = await connection.fetch(
+        "SELECT r.rolname, split_part(s.setting, '=', 1), substr(s.setting, strpos(s.setting, '=') + 1) "
+        "FROM pg_db_role_setting d JOIN pg_roles r ON r.oid = d.setrole, unnest(d.setconfig) s(setting) WHERE d.setdatabase = 0")
+    roles = {}
+    for role, name, value in rows:
+        roles.setdefault(role, {})[name] = value
+    CACHE["settings"] = roles
     METRICS["loads"] += 1
 
 
@@ -157,6 +164,7 @@ async def types_of(connection, table):
 
 async def enter(connection, request, claims):
     settings = {
+        **CACHE.get("settings", {}).get(claims["role"], {}),
         "search_path": f'"{SCHEMA}", "public"',
         "role": claims["role"],
         "request.jwt.claims": json.dumps(claims),
