@@ -31,9 +31,10 @@ test: prepare ## run every test against real services
 	$(CARGO) build --locked -p ccrun
 	$(CARGO) test --workspace --locked
 
-soak: prepare ## 2,000 triggers in ten minutes, the daemon killed again and again
+soak: prepare ## 2,000 triggers in ten minutes, the daemon killed again and again; every fault of the stack
 	$(CARGO) build --locked -p ccrun
 	CCRUN_SOAK=2000/600 $(CARGO) test --workspace --locked --test watch_soak
+	CCRUN_TROUBLE=all $(CARGO) test --locked -p ccrun-tests --test troubleshoot -- --nocapture
 
 bench: prepare ## measure, side by side with peers; writes target/bench/summary.md
 	$(CARGO) build --release --locked -p ccrun

@@ -79,7 +79,14 @@ impl Bed {
         let service = format!("label=com.docker.compose.service={service}");
         // The newest: one that was replaced has another number.
         let names = docker(&[
-            "ps", "--all", "--format", "{{.Names}}", "--filter", &project, "--filter", &service,
+            "ps",
+            "--all",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+            &project,
+            "--filter",
+            &service,
         ]);
         names.lines().next().unwrap_or_default().to_owned()
     }

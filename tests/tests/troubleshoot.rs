@@ -521,6 +521,35 @@ asyncio.run(main())";
         |bed| frontend(bed, "mv /www/current /www/gone"),
         Person(|bed| frontend(bed, "mv /www/gone /www/current")),
     ),
+    case(
+        "certificate near its end",
+        ("proxy/certificate", "good for"),
+        |bed| {
+            bed.inside("caddy", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout /data/near.key -out /data/near.pem");
+            bed.edit(
+                "stack/caddy/Caddyfile",
+                "{$CADDY_SITE} {",
+                "{$CADDY_SITE} {\n\ttls /data/near.pem /data/near.key",
+            );
+            let web = bed.stack.web;
+            extra(
+                bed,
+                "caddy",
+                &format!(
+                    "environment: {{ CADDY_SITE: \"localhost:{web}\" }}\n    ports: !override [\"127.0.0.1:{web}:{web}\"]"
+                ),
+            );
+        },
+        Person(|bed| {
+            bed.edit(
+                "stack/caddy/Caddyfile",
+                "{$CADDY_SITE} {\n\ttls /data/near.pem /data/near.key",
+                "{$CADDY_SITE} {",
+            );
+            plain(bed);
+            bed.up("caddy");
+        }),
+    ),
     // ---- mail, cache ---------------------------------------------------------------------------
     case(
         "SMTP refuses",
@@ -561,7 +590,7 @@ asyncio.run(main())";
     often(case(
         "full disk",
         ("resources/disk", "redis"),
-        |bed| bed.inside("redis", "head -c 23900000 /dev/zero >/data/fill"),
+        |bed| bed.inside("redis", "head -c 24900000 /dev/zero >/data/fill"),
         Person(|bed| {
             bed.inside(
                 "redis",
@@ -656,6 +685,7 @@ fn each_fault_is_named_first_and_mended() {
     let bed = Bed::new("trouble", EXTRA);
     bed.sweep_until("", std::time::Duration::from_secs(60), is_green)
         .unwrap_or_else(|found| panic!("on a healthy stack there is:\n{found}"));
+    the_library_does_what_it_says(&bed);
     let mut failed = Vec::new();
     for case in &chosen {
         match bed.try_out(case) {
@@ -674,4 +704,179 @@ fn each_fault_is_named_first_and_mended() {
         failed.join("\n"),
         told(&bed.sweep(""))
     );
+}
+
+fn the_library_does_what_it_says(bed: &Bed) {
+    let script = ccrun_tests::stack::root().join("tests/library/stack.rhai");
+    bed.stack
+        .types(&format!("ccrun {}", script.display()))
+        .exits(0)
+        .prints("every module does what it says");
+}
+
+#[test]
+fn the_doctor_the_baseline_and_one_area_alone() {
+    let bed = Bed::new("doctor", EXTRA);
+    bed.sweep_until("", std::time::Duration::from_secs(60), is_green)
+        .unwrap_or_else(|found| panic!("on a healthy stack there is:\n{found}"));
+
+    // Which policy decides: of a row that is somebody's, the owner sees one and a stranger none.
+    let (owner, stranger) = (
+        "00000000-0000-0000-0000-00000000000a",
+        "00000000-0000-0000-0000-00000000000b",
+    );
+    bed.sql(&format!(
+        "INSERT INTO public.domains (name, owner_id) VALUES ('hers', '{owner}')"
+    ));
+    let asked = |who: &[&str]| {
+        let output = bed
+            .stack
+            .story
+            .command("ccrun troubleshoot/rls")
+            .args(who)
+            .args(["--query", "select name from domains"])
+            .output()
+            .expect("ccrun starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let seen = asked(&["--user", owner]);
+    assert!(seen.contains("all 1 rows are visible"), "{seen}");
+    let seen = asked(&["--user", stranger]);
+    let verdict =
+        "domains_of_owner of public.domains lets none of its 1 rows through for this user";
+    assert!(seen.contains(verdict), "{seen}");
+    assert!(
+        seen.contains("Filter: (owner_id") || seen.contains("Index Cond: (owner_id"),
+        "{seen}"
+    );
+    let seen = asked(&["--role", "anon"]);
+    assert!(seen.contains("refused: permission denied"), "{seen}");
+
+    // What is different from when all was well; nobody is asked, so nothing is mended.
+    stop(&bed, "redis");
+    bed.stack
+        .types("ccrun troubleshoot --baseline --fix")
+        .exits(1)
+        .prints("new: redis is stopped")
+        .prints("container/stopped");
+    bed.stack
+        .types("ccrun troubleshoot/cache")
+        .exits(1)
+        .prints("redis is stopped");
+    bed.stack
+        .types("ccrun troubleshoot/mail")
+        .exits(0)
+        .prints("no finding above info");
+    bed.stack.types("ccrun troubleshoot --fix --yes").exits(0);
+    bed.stack
+        .types("ccrun troubleshoot --baseline")
+        .exits(0)
+        .prints("nothing changed");
+}
+
+/// Everything between double quotes in the modules of the areas.
+fn texts() -> Vec<String> {
+    let folder = ccrun_tests::stack::root().join("runbooks/troubleshoot/lib");
+    let files = std::fs::read_dir(folder).expect("the modules");
+    files
+        .flatten()
+        .flat_map(|file| {
+            let source = std::fs::read_to_string(file.path()).expect("a module");
+            let parts: Vec<String> = source.split('"').map(str::to_owned).collect();
+            parts.into_iter().skip(1).step_by(2)
+        })
+        .collect()
+}
+
+#[test]
+fn every_finding_has_its_place_in_the_book() {
+    let book = ccrun_tests::stack::root().join("docs/src/troubleshoot");
+    let mut count = 0;
+    for id in texts() {
+        let Some((area, name)) = id.split_once('/') else {
+            continue;
+        };
+        let word = |text: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+        };
+        let page = book.join(format!("{area}.md"));
+        if !word(area) || !word(name) || !page.exists() {
+            continue;
+        }
+        count += 1;
+        let text = std::fs::read_to_string(&page).expect("the page");
+        assert!(
+            text.lines().any(|line| line == format!("## {name}")),
+            "{} says nothing about {id}",
+            page.display()
+        );
+    }
+    assert!(count > 90, "only {count} findings were seen");
+}
+
+/// The functions of a script: name, number of parameters; and the names that it calls without saying of what module.
+fn functions(source: &str) -> (Vec<(String, usize)>, Vec<String>) {
+    let mut defined = Vec::new();
+    let mut called = Vec::new();
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    for line in source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
+        let head = line.strip_prefix("private ").unwrap_or(line);
+        let mut rest = line;
+        if let Some((name, after)) = head.strip_prefix("fn ").and_then(|f| f.split_once('(')) {
+            let (params, body) = after.split_once(')').unwrap_or((after, ""));
+            let count = params.split(',').filter(|p| !p.trim().is_empty()).count();
+            defined.push((name.to_owned(), count));
+            rest = body;
+        }
+        for (at, _) in rest.match_indices('(') {
+            let before = &rest[..at];
+            let start = before.rfind(|c| !word(c)).map_or(0, |i| i + 1);
+            let qualified = before[..start].ends_with(['.', ':']);
+            if start < at && !qualified {
+                called.push(before[start..].to_owned());
+            }
+        }
+    }
+    (defined, called)
+}
+
+/// Rhai 1.27 remembers what a call by name alone means, and still does after control has passed to another module
+/// (`FnResolutionCache` is not pushed in `call_script_fn`): two modules with functions of one name and number of
+/// parameters would get each other's.
+#[test]
+fn no_module_calls_a_function_by_a_name_that_another_module_has() {
+    let root = ccrun_tests::stack::root();
+    let mut modules = Vec::new();
+    for folder in ["stdlib/rhai", "runbooks/lib", "runbooks/troubleshoot/lib"] {
+        for file in std::fs::read_dir(root.join(folder))
+            .expect(folder)
+            .flatten()
+        {
+            let source = std::fs::read_to_string(file.path()).expect("a module");
+            modules.push((file.path(), functions(&source)));
+        }
+    }
+    assert!(modules.len() > 25, "{} modules", modules.len());
+    for (path, (defined, called)) in &modules {
+        for function in defined.iter().filter(|(name, _)| called.contains(name)) {
+            for (other, (theirs, _)) in &modules {
+                assert!(
+                    path == other || !theirs.contains(function) || is_excused(function),
+                    "{} calls {} by its name alone, and {} has one of {} parameters too",
+                    path.display(),
+                    function.0,
+                    other.display(),
+                    function.1
+                );
+            }
+        }
+    }
+}
+
+/// Functions of that name that are only called with another number of parameters.
+fn is_excused(function: &(String, usize)) -> bool {
+    function == &("query".to_owned(), 2)
 }

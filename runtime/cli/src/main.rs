@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod command;
 mod interrupt;
+mod library;
 mod prompt;
 mod render;
 mod repl;

@@ -304,7 +304,7 @@ impl Sink for Terminal {
                 fix,
                 why,
                 explains,
-                ..
+                id,
             } => {
                 let mark = match status {
                     CheckStatus::Ok => style("✓").green(),
@@ -323,7 +323,12 @@ impl Sink for Terminal {
                     }
                     told.push_str(&line);
                 }
-                let row = [mark.to_string(), name.clone(), told];
+                // Where the book says what it means.
+                let name = match id {
+                    Some(id) => format!("{name}\n{id}"),
+                    None => name.clone(),
+                };
+                let row = [mark.to_string(), name, told];
                 self.state.lock().checks.push(row);
             }
             Event::RunFinished { status, recap, .. } => self.finished(record, *status, recap),
