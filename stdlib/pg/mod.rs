@@ -16,7 +16,6 @@ mod plan;
 mod pool;
 mod portable;
 mod rls;
-mod service;
 mod session;
 mod sql;
 mod statement;

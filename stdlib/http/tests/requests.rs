@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use ccrun_kernel::rhai::Map;
 
-use super::server::{Reply, Server};
+use crate::web::server::{Reply, Server};
 use super::{dry, fails, map, run};
 
 #[test]

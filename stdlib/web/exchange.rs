@@ -1,95 +1,141 @@
 //! One request and its answer, with retries and redirects.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ccrun_kernel::event::Level;
-use ccrun_kernel::rhai::Map;
+use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Error, Result};
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 
 use super::address::{Address, authority};
-use super::body::{self, Body};
-use super::client::{Http, Intent};
-use super::options::RequestOptions;
-use super::response;
+use super::client::{Connection, Http, Intent};
+use super::response::{self, Answer};
 use super::{failure, pause};
 
 /// As browsers and curl do it, within bounds.
 const MOST_REDIRECTS: usize = 10;
 
-/// No server may make a run wait longer.
-const LONGEST_ASKED: Duration = Duration::from_secs(120);
+/// What is asked, and how patiently.
+#[derive(Clone)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Whether it changes something on the server.
+    pub intent: Intent,
+    /// Where it goes.
+    pub address: Address,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Option<Vec<u8>>,
+    /// What the connection is made of.
+    pub connection: Connection,
+    /// How long one attempt may take, body included.
+    pub timeout: Duration,
+    /// How often it is tried again.
+    pub retries: u32,
+    /// The pause before the first retry; doubled each time.
+    pub backoff: Duration,
+    /// No server may make the run wait longer, whatever its `Retry-After` says.
+    pub longest_wait: Duration,
+    /// Which statuses may be gone at the next attempt.
+    pub may_pass: fn(StatusCode) -> bool,
+    /// Which statuses are no error.
+    pub expect: Expect,
+    /// Whether redirects to the same host are followed.
+    pub follow: bool,
+    /// The most that is read of the answer.
+    pub max_body: Size,
+}
+
+/// Which statuses are no error.
+#[derive(Clone)]
+pub enum Expect {
+    /// All below 400.
+    Success,
+    /// These.
+    These(Vec<u16>),
+    /// All.
+    Any,
+}
+
+impl Request {
+    /// A request as it is usually made: 30 s, no retry.
+    #[must_use]
+    pub fn new(method: Method, intent: Intent, address: Address) -> Self {
+        Self {
+            method,
+            intent,
+            address,
+            headers: HeaderMap::new(),
+            body: None,
+            connection: Connection::default(),
+            timeout: Duration::from_secs(30),
+            retries: 0,
+            backoff: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(120),
+            may_pass,
+            expect: Expect::Success,
+            follow: true,
+            max_body: Size::from_bytes(8 << 20),
+        }
+    }
+}
 
 /// A request that can be sent as often as necessary.
 pub struct Exchange<'a> {
     cx: &'a Cx,
     client: reqwest::Client,
-    method: Method,
-    address: Address,
-    headers: HeaderMap,
-    body: Option<Body>,
-    options: &'a RequestOptions,
+    request: Request,
 }
 
 impl<'a> Exchange<'a> {
     /// Prepare a request.
     ///
     /// # Errors
-    /// `read_only`, `http.invalid_request`, `http.certificate`, `http.address`
-    pub async fn new(
-        cx: &'a Cx,
-        method: Method,
-        intent: Intent,
-        address: &Address,
-        options: &'a RequestOptions,
-    ) -> Result<Self> {
+    /// `read_only`, `http.certificate`, `http.address`
+    pub async fn new(cx: &'a Cx, request: Request) -> Result<Self> {
         let http = cx.client::<Http>().await?;
-        http.check(&method, intent)?;
-        let host = address.url().host_str().unwrap_or_default();
-        let client = http.connections(&options.connection(host))?;
-        if options.insecure {
+        http.check(&request.method, request.intent)?;
+        let client = http.connections(&request.connection)?;
+        if request.connection.insecure {
             cx.log(
                 Level::Warn,
-                format!("the certificate of {} is not checked", address.authority()),
+                format!(
+                    "the certificate of {} is not checked",
+                    request.address.authority()
+                ),
             );
         }
-        let body = options.content()?;
-        let headers = body::headers(
-            options.headers.as_ref(),
-            options.bearer.as_ref(),
-            options.basic.as_ref(),
-            address,
-            body.as_ref().and_then(|body| body.content_type),
-        )?;
-        let query = options.query.as_ref().map_or(Ok(Vec::new()), body::pairs)?;
         Ok(Self {
             cx,
             client,
-            method,
-            address: address.with_query(&query),
-            headers,
-            body,
-            options,
+            request,
         })
     }
 
-    /// Send it, and give the response as scripts see it.
+    /// Send it, and give the answer and how many attempts it took.
     ///
     /// # Errors
     /// `http.status` and what connecting says.
-    pub async fn run(&self, retries: u32) -> Result<Map> {
-        let started = Instant::now();
+    pub async fn run(&self) -> Result<(Answer, u32)> {
+        let Request {
+            method,
+            address,
+            retries,
+            ..
+        } = &self.request;
         let mut retry = 0;
         loop {
             let failed = match self.attempt().await {
                 Ok(answer) if self.is_expected(answer.status) => {
-                    return Ok(answer.into_map(started.elapsed(), retry + 1));
+                    return Ok((answer, retry + 1));
                 }
                 Ok(answer) => Failed {
                     wait: answer.retry_after,
-                    retryable: may_pass(answer.status),
-                    error: answer.into_error(&self.method, &self.address),
+                    retryable: (self.request.may_pass)(answer.status),
+                    error: answer.into_error(method, address),
                 },
                 Err(error) => Failed {
                     wait: None,
@@ -97,21 +143,21 @@ impl<'a> Exchange<'a> {
                     error,
                 },
             };
-            if !failed.retryable || retry >= retries {
+            if !failed.retryable || retry >= *retries {
                 return Err(match retry {
                     0 => failed.error,
                     _ => failed.error.detail("attempts", retry + 1),
                 });
             }
             let wait = match failed.wait {
-                Some(asked) if asked > LONGEST_ASKED => {
+                Some(asked) if asked > self.request.longest_wait => {
                     return Err(failed.error.hint(format!(
                         "the server asks to be left alone for {}: run it again then",
                         ccrun_kernel::value::Duration::from(asked)
                     )));
                 }
                 Some(asked) => asked,
-                None => pause::before(retry, self.options.backoff.to_std()),
+                None => pause::before(retry, self.request.backoff),
             };
             retry += 1;
             self.cx.log(
@@ -127,22 +173,23 @@ impl<'a> Exchange<'a> {
     }
 
     fn is_expected(&self, status: StatusCode) -> bool {
-        match &self.options.expect {
-            Some(expected) => expected.contains(&status.as_u16()),
-            None => !self.options.check || status.as_u16() < 400,
+        match &self.request.expect {
+            Expect::These(expected) => expected.contains(&status.as_u16()),
+            Expect::Success => status.as_u16() < 400,
+            Expect::Any => true,
         }
     }
 
-    async fn attempt(&self) -> Result<response::Answer> {
-        let timeout = self.options.timeout.to_std();
+    async fn attempt(&self) -> Result<Answer> {
+        let timeout = self.request.timeout;
         let attempt = async {
-            let mut address = self.address.clone();
-            let mut method = self.method.clone();
-            let mut body = self.body.as_ref();
+            let mut address = self.request.address.clone();
+            let mut method = self.request.method.clone();
+            let mut body = self.request.body.as_ref();
             for _ in 0..=MOST_REDIRECTS {
                 let response = self.send(&method, &address, body, timeout).await?;
                 let Some(next) = self.redirect(&response, &address)? else {
-                    return response::read(response, &address, self.options.max_body, timeout)
+                    return response::read(response, &address, self.request.max_body, timeout)
                         .await;
                 };
                 // A 303, and by long custom a 301 or 302 after POST, asks for the other page by GET
@@ -159,7 +206,7 @@ impl<'a> Exchange<'a> {
             }
             Err(Error::new(
                 "http.too_many_redirects",
-                format!("{} redirects in a circle", self.address),
+                format!("{} redirects in a circle", self.request.address),
             )
             .hint("`follow: false` shows the first redirect"))
         };
@@ -169,7 +216,8 @@ impl<'a> Exchange<'a> {
                 "http.timeout",
                 format!(
                     "{} did not answer within {}",
-                    self.address, self.options.timeout
+                    self.request.address,
+                    ccrun_kernel::value::Duration::from(timeout)
                 ),
             )
             .hint("is the server overloaded? give it more with `timeout:`, or look at its log")
@@ -181,19 +229,19 @@ impl<'a> Exchange<'a> {
         &self,
         method: &Method,
         address: &Address,
-        body: Option<&Body>,
+        body: Option<&Vec<u8>>,
         timeout: Duration,
     ) -> Result<Response> {
-        let mut headers = self.headers.clone();
+        let mut headers = self.request.headers.clone();
         if body.is_none() {
-            headers.remove(reqwest::header::CONTENT_TYPE);
+            headers.remove(CONTENT_TYPE);
         }
         let mut request = self
             .client
             .request(method.clone(), address.url().clone())
             .headers(headers);
         if let Some(body) = body {
-            request = request.body(body.bytes.clone());
+            request = request.body(body.clone());
         }
         request
             .send()
@@ -203,7 +251,7 @@ impl<'a> Exchange<'a> {
 
     /// Where a response sends us, if we are to go there.
     fn redirect(&self, response: &Response, address: &Address) -> Result<Option<Address>> {
-        if !self.options.follow {
+        if !self.request.follow {
             return Ok(None);
         }
         redirect(response, address)

@@ -1,7 +1,8 @@
 //! Where the container of a Compose service answers.
 //!
-//! A database that publishes no port, as it should be in production, is reached at its container's address: this
-//! machine is on every bridge network of its engine, also on those that are `internal`.
+//! A service that publishes no port, as it should be in production, is reached at its container's address: this
+//! machine is on every bridge network of its engine, also on those that are `internal`. Whoever asks gives the name of
+//! its namespace, which begins the kinds of the errors.
 
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
@@ -16,22 +17,29 @@ use crate::engine::Engine;
 /// may run in a container beside the service, and know it by its name.
 ///
 /// # Errors
-/// `pg.connection_refused` if no container of it runs; `pg.service_ambiguous`; what the engine says.
-pub async fn address(access: &Access, service: &str, port: u16) -> Result<Option<(String, u16)>> {
+/// `*.connection_refused` if no container of it runs; `*.service_ambiguous`; what the engine says.
+pub async fn address(
+    access: &Access,
+    namespace: &str,
+    service: &str,
+    port: u16,
+) -> Result<Option<(String, u16)>> {
     let Ok(engine) = Engine::open(access).await else {
         return Ok(None);
     };
-    let container = container(&engine, access.target(), service).await?;
-    at(&container, engine.host().address.as_str(), service, port).map(Some)
+    let container = container(&engine, access.target(), namespace, service).await?;
+    let engine = engine.host().address.as_str();
+    at(&container, engine, namespace, service, port).map(Some)
 }
 
 /// The container of a service.
 ///
 /// # Errors
-/// `pg.connection_refused` if none runs, `pg.service_ambiguous`; what the engine says.
+/// `*.connection_refused` if none runs, `*.service_ambiguous`; what the engine says.
 pub async fn container(
     engine: &Engine,
     target: &Target,
+    namespace: &str,
     service: &str,
 ) -> Result<ContainerSummary> {
     let mut labels = vec![format!("com.docker.compose.service={service}")];
@@ -53,14 +61,14 @@ pub async fn container(
         .collect();
     match found.as_slice() {
         [] => Err(Error::new(
-            "pg.connection_refused",
+            format!("{namespace}.connection_refused"),
             format!("no container of the service {service} is running"),
         )
         .hint("`docker compose ps --all` shows what there is; `ccrun deploy` starts it")
         .retryable()),
         [container] => Ok(container.clone()),
         several => Err(Error::new(
-            "pg.service_ambiguous",
+            format!("{namespace}.service_ambiguous"),
             format!(
                 "there are {} containers of a service {service}: {}",
                 several.len(),
@@ -74,6 +82,7 @@ pub async fn container(
 fn at(
     container: &ContainerSummary,
     engine: &str,
+    namespace: &str,
     service: &str,
     port: u16,
 ) -> Result<(String, u16)> {
@@ -109,7 +118,7 @@ fn at(
     match own {
         Some(ip) if is_local => Ok((ip, port)),
         _ => Err(Error::new(
-            "pg.connection_refused",
+            format!("{namespace}.connection_refused"),
             format!(
                 "{} publishes no port, and its own address can't be reached from here: the engine is at {engine}",
                 name(container)
@@ -174,7 +183,8 @@ mod tests {
     #[test]
     fn a_published_port_goes_before_the_containers_own_address() {
         let local = "unix:///var/run/docker.sock";
-        let find = |container: &ContainerSummary, engine| at(container, engine, "postgres", 5432);
+        let find =
+            |container: &ContainerSummary, engine| at(container, engine, "pg", "postgres", 5432);
         let own = container(None, "172.18.0.2");
         assert_eq!(find(&own, local).unwrap(), ("172.18.0.2".to_owned(), 5432));
         let public = container(Some(("0.0.0.0", 6000)), "172.18.0.2");

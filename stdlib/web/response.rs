@@ -73,6 +73,12 @@ impl Answer {
         std::str::from_utf8(&self.body).ok()
     }
 
+    /// The beginning of the body, for people.
+    #[must_use]
+    pub fn excerpt(&self, longest: usize) -> String {
+        excerpt(&String::from_utf8_lossy(&self.body), longest)
+    }
+
     /// The response as scripts see it.
     #[must_use]
     pub fn into_map(self, elapsed: Duration, attempts: u32) -> Map {
@@ -100,7 +106,9 @@ impl Answer {
         ])
     }
 
-    fn json(&self) -> Option<serde_json::Value> {
+    /// The value of a JSON body.
+    #[must_use]
+    pub fn json(&self) -> Option<serde_json::Value> {
         is_json(&self.headers)
             .then(|| serde_json::from_slice(&self.body).ok())
             .flatten()

@@ -17,6 +17,58 @@ pub struct Address {
 }
 
 impl Address {
+    /// Read the text of a URL. Whatever stands in it may be a password: it is not repeated in the error.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(given: MaybeSecret) -> Result<Self, String> {
+        let wrong = |what: &str| format!("this is not the URL of a server: {what}");
+        let text = given.expose().trim();
+        let mut url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(url::ParseError::RelativeUrlWithoutBase) => {
+                return Err(wrong(
+                    "it begins with no scheme; write `https://host/path` or `http://host:port/path`",
+                ));
+            }
+            Err(error) => return Err(wrong(&error.to_string())),
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            let hint = match url.scheme() {
+                "s3" => " (for object storage there is `s3::bucket`)",
+                "file" => " (for files there is `fs::read`)",
+                _ => "",
+            };
+            let what = format!("`{}:` is neither `http:` nor `https:`{hint}", url.scheme());
+            return Err(wrong(&what));
+        }
+        let credentials = (!url.username().is_empty() || url.password().is_some()).then(|| {
+            let decode = |text: &str| {
+                percent_encoding::percent_decode_str(text)
+                    .decode_utf8_lossy()
+                    .into_owned()
+            };
+            (
+                decode(url.username()),
+                decode(url.password().unwrap_or_default()),
+            )
+        });
+        if credentials.is_some() {
+            // Neither can fail: the URL has a host.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+        }
+        let secret = match given {
+            MaybeSecret::Secret(secret) => Some(secret),
+            MaybeSecret::Plain(_) => None,
+        };
+        Ok(Self {
+            url,
+            credentials,
+            secret,
+        })
+    }
+
     /// The URL, without user name and password.
     #[must_use]
     pub fn url(&self) -> &Url {
@@ -82,53 +134,6 @@ impl FromArg for Address {
     }
 
     fn from_arg(value: Dynamic) -> Result<Self, Mismatch> {
-        let given = MaybeSecret::from_arg(value)?;
-        // Whatever stands in it may be a password: the text is not repeated.
-        let wrong =
-            |what: &str| Mismatch::Value(format!("this is not the URL of a server: {what}"));
-        let text = given.expose().trim();
-        let mut url = match Url::parse(text) {
-            Ok(url) => url,
-            Err(url::ParseError::RelativeUrlWithoutBase) => {
-                return Err(wrong(
-                    "it begins with no scheme; write `https://host/path` or `http://host:port/path`",
-                ));
-            }
-            Err(error) => return Err(wrong(&error.to_string())),
-        };
-        if !matches!(url.scheme(), "http" | "https") {
-            let hint = match url.scheme() {
-                "s3" => " (for object storage there is `s3::bucket`)",
-                "file" => " (for files there is `fs::read`)",
-                _ => "",
-            };
-            let what = format!("`{}:` is neither `http:` nor `https:`{hint}", url.scheme());
-            return Err(wrong(&what));
-        }
-        let credentials = (!url.username().is_empty() || url.password().is_some()).then(|| {
-            let decode = |text: &str| {
-                percent_encoding::percent_decode_str(text)
-                    .decode_utf8_lossy()
-                    .into_owned()
-            };
-            (
-                decode(url.username()),
-                decode(url.password().unwrap_or_default()),
-            )
-        });
-        if credentials.is_some() {
-            // Neither can fail: the URL has a host.
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-        }
-        let secret = match given {
-            MaybeSecret::Secret(secret) => Some(secret),
-            MaybeSecret::Plain(_) => None,
-        };
-        Ok(Self {
-            url,
-            credentials,
-            secret,
-        })
+        Self::read(MaybeSecret::from_arg(value)?).map_err(Mismatch::Value)
     }
 }
