@@ -137,6 +137,7 @@ impl Database {
             },
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
+            base: None,
             objects: std::mem::take(&mut set.parts),
         };
         set.commit(&manifest).await?;

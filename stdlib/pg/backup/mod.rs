@@ -5,9 +5,11 @@
 //! backup: it is not listed, and goes with the next clean-up.
 
 mod archive;
+mod base;
 mod catalog;
 mod create;
 mod manifest;
+mod recover;
 mod restore;
 mod retention;
 mod seal;
@@ -15,6 +17,9 @@ mod sets;
 mod swap;
 mod tool;
 mod verify;
+mod wal;
 
+pub(super) use recover::*;
 pub(super) use sets::*;
 pub(super) use verify::*;
+pub(super) use wal::*;
