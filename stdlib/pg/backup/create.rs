@@ -146,6 +146,7 @@ impl Database {
             buckets,
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
+            base: None,
             objects: std::mem::take(&mut set.parts),
         };
         set.commit(&manifest).await?;
