@@ -172,6 +172,7 @@ impl Database {
             objects: std::mem::take(&mut set.parts),
             tables: Vec::new(),
             large_objects: Count::default(),
+            buckets: Vec::new(),
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
             base: Some(Base {
