@@ -553,7 +553,7 @@ asyncio.run(main())";
     // ---- mail, cache ---------------------------------------------------------------------------
     case(
         "SMTP refuses",
-        ("mail/smtp", "takes no mail"),
+        ("mail/smtp", "postal-smtp"),
         |bed| bed.inside("postal-smtp", "smtpctl pause smtp"),
         Offered,
     ),
