@@ -290,7 +290,10 @@ impl<'a> Session<'a> {
 /// The extensions of a server: as it said them, and after TLS has begun, what lettre has seen of the new list.
 fn offers(said: &str, info: &ServerInfo, encrypted: bool) -> Vec<String> {
     // The lines of the last answer but its first, which is the server's name: `250-SIZE 36700160`.
-    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("250")).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("250"))
+        .collect();
     let mut offers: Vec<String> = lines
         .iter()
         .skip(1)

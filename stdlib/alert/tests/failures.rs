@@ -104,8 +104,8 @@ fn a_silent_receiver_and_one_that_is_not_trusted() {
             let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let bed = Bed::new(r#"c = { url = "discord:secret:PLACE", retries = 0 }"#)
-        .secret("PLACE", place);
+    let bed =
+        Bed::new(r#"c = { url = "discord:secret:PLACE", retries = 0 }"#).secret("PLACE", place);
     let outcome = bed.json(&format!("{ALERT}.channels[0]"));
     assert_eq!(outcome["error"]["kind"], "http.tls", "{outcome}");
     assert!(
