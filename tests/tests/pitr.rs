@@ -403,12 +403,6 @@ fn only_whole_segments_of_this_cluster_are_shipped() {
     let stranger = archiving();
     let theirs = switch(&stranger, &stranger.socket_dir().join("spool"));
     let foreign = fs::read(stranger.socket_dir().join("spool").join(&theirs)).expect("theirs");
-    let place = if theirs == good {
-        name(0x90)
-    } else {
-        theirs.clone()
-    };
-    let _fits = fs::write(bed.spool.join(&place), &foreign);
     bed.marks("two");
     let next = bed.switch();
     let seen = bed.ships();
@@ -423,7 +417,6 @@ fn only_whole_segments_of_this_cluster_are_shipped() {
         assert!(bed.spool.join(name(wrong)).exists());
         fs::remove_file(bed.spool.join(name(wrong))).expect("gone");
     }
-    fs::remove_file(bed.spool.join(&place)).expect("gone");
     // Another cluster's, under the very name that it has.
     fs::write(bed.spool.join(&theirs), &foreign).expect("theirs");
     bed.ships()
@@ -531,6 +524,31 @@ fn what_no_backup_needs_goes_and_the_rest_still_leads_to_its_moments() {
     assert!(segments(&bed) < before, "{} of {before}", segments(&bed));
     bed.recovers("after", "").exits(0).prints(&second);
     assert_eq!(bed.markers("after"), "one two");
+}
+
+#[test]
+fn what_cannot_be_streamed_is_refused_and_leaves_nothing() {
+    let bed = Bed::with_a_folder();
+    let place = bed.postgres.socket_dir().join("elsewhere");
+    let _made = bed.psql(&format!(
+        "COPY (SELECT) TO PROGRAM 'mkdir {}'",
+        place.display()
+    ));
+    let _made = bed.psql(&format!(
+        "CREATE TABLESPACE elsewhere LOCATION '{}'",
+        place.display()
+    ));
+    bed.asks("pg::connect().base_backup(STORE)")
+        .exits(1)
+        .says("tablespaces of its own (elsewhere)")
+        .says("SET TABLESPACE pg_default");
+    let _gone = bed.psql("DROP TABLESPACE elsewhere");
+    let _role = bed.psql("CREATE ROLE reader LOGIN PASSWORD 'a-password-to-look-for'");
+    bed.asks("pg::connect().login(\"reader\", \"a-password-to-look-for\").base_backup(STORE)")
+        .exits(1)
+        .hides("a-password-to-look-for");
+    bed.asks("pg::backups(STORE).len()").exits(0).prints("0");
+    assert_eq!(bed.psql("SELECT count(*) FROM pg_replication_slots"), "0");
 }
 
 /// The guide's way without ccrun, word by word: `age`, `zstd`, `tar` and the server's own programs.

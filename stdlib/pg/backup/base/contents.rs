@@ -184,12 +184,10 @@ pub fn read(from: &mut dyn Read, sink: &mut dyn Sink) -> io::Result<Contents> {
             }
             _ => {}
         }
-        if let Ok(of_wal) = path.strip_prefix("pg_wal") {
+        let segment = name.strip_prefix("pg_wal/").filter(|rest| rest.len() == 24);
+        if let Some(segment) = segment {
             // They are in no list; each has a checksum in every record.
-            let name = of_wal.to_str().unwrap_or_default();
-            if name.len() == 24 {
-                contents.wal.push((name.to_owned(), size));
-            }
+            contents.wal.push((segment.to_owned(), size));
             continue;
         }
         contents.files += 1;
@@ -303,7 +301,9 @@ fn compare(list: &[u8], mut seen: HashMap<PathBuf, (u64, u32)>) -> io::Result<Se
             return Err(wrong(format!("{} has another checksum", path.display())));
         }
     }
-    if let Some(path) = seen.keys().next() {
+    // Histories of timelines are in no list either.
+    let unknown = seen.keys().find(|path| !path.starts_with("pg_wal"));
+    if let Some(path) = unknown {
         return Err(wrong(format!(
             "the server knows nothing of {}",
             path.display()

@@ -282,25 +282,32 @@ fn refuse(server: &Server, in_recovery: bool, whole: &Whole) -> Result<()> {
 async fn hold_wal(cx: &Cx, server: &Arc<Server>) -> Result<Option<Lease>> {
     use sqlx::Executor as _;
     let client = cx.client::<PgClient>().await?;
-    let mut lease = client.writer(server).await?;
-    // The slot goes with the session, which nobody else is to get.
-    lease.discard = true;
     let name = format!("ccrun_base_{:08x}", rand::random::<u32>());
     let sql = format!(
         "SELECT pg_create_physical_replication_slot({}, true, true)",
         literal(&name)
     );
-    lease.begin();
-    let made = lease.connection().execute(sqlx::AssertSqlSafe(sql)).await;
-    lease.end();
-    match made {
-        Ok(_) => Ok(Some(lease)),
-        Err(error) => {
-            cx.log(
-                Level::Warn,
-                format!("the server can't be told to keep its log meanwhile ({error}): if it removes some before it has gone by, the backup fails. Raise max_replication_slots"),
-            );
-            Ok(None)
+    loop {
+        let mut lease = client.writer(server).await?;
+        // The slot goes with the session, which nobody else is to get.
+        lease.discard = true;
+        lease.begin();
+        let made = lease
+            .connection()
+            .execute(sqlx::AssertSqlSafe(sql.clone()))
+            .await;
+        lease.end();
+        match made {
+            Ok(_) => return Ok(Some(lease)),
+            // The server was restarted since that connection was used.
+            Err(_) if lease.reused => {}
+            Err(error) => {
+                cx.log(
+                    Level::Warn,
+                    format!("the server can't be told to keep its log meanwhile ({error}): if it removes some before it has gone by, the backup fails. Raise max_replication_slots"),
+                );
+                return Ok(None);
+            }
         }
     }
 }

@@ -92,9 +92,9 @@ pub struct Archive {
     /// How much lies in the store.
     pub size: u64,
     /// The keys of the restore points.
-    points: Vec<String>,
+    pub(super) points: Vec<String>,
     /// Keys of all that is there, by the name of the file.
-    keys: BTreeMap<String, Vec<String>>,
+    pub(super) keys: BTreeMap<String, Vec<String>>,
 }
 
 /// The clusters that a store has log of.
