@@ -99,7 +99,7 @@ static NULL_UID: LazyLock<Regex> = pattern!(
 static WHO: LazyLock<Regex> = pattern!(r"(?i)(auth\.(uid|jwt|role|email)\(\)|current_setting\()");
 /// The same in a SELECT of its own, as the server writes it back.
 static WRAPPED: LazyLock<Regex> = pattern!(
-    r#"(?is)\(\s*SELECT\s+[^()]*(\(+[^()]*)*(auth\.(uid|jwt|role|email)\(\)|current_setting\([^()]*\))[^()]*(\)+[^()]*)*?\s*AS\s+(\w+|"[^"]+")\s*\)"#
+    r#"(?is)\(\s*SELECT\s+(\(*(auth\.(uid|jwt|role|email)\(\)|current_setting\([^()]*\))|[^()]*(\(+[^()]*)*(auth\.(uid|jwt|role|email)\(\)|current_setting\([^()]*\))[^()]*(\)+[^()]*)*?\s*AS\s+(\w+|"[^"]+")\s*\))"#
 );
 static ROLE: LazyLock<Regex> = pattern!(r"(?i)\b(CURRENT_USER|SESSION_USER|CURRENT_ROLE)\b");
 static ONLY_BUCKET: LazyLock<Regex> = pattern!(r"^\(*bucket_id = '[^']*'::text\)*$");
