@@ -351,7 +351,7 @@ mod tests {
         log[36..40].copy_from_slice(&8192_u32.to_le_bytes());
         for record in records {
             for (at, byte) in record.iter().enumerate() {
-                if log.len() % PAGE == 0 {
+                if log.len().is_multiple_of(PAGE) {
                     let mut header = vec![0; SHORT_HEADER];
                     header[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
                     header[2..4].copy_from_slice(&u16::from(at > 0).to_le_bytes());

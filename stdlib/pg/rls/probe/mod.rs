@@ -309,7 +309,7 @@ async fn run(
                     belongs.get(&table.oid),
                     Some(Belongs::User(_) | Belongs::Claim(..))
                 );
-            if !joins && !(guessable(&key.columns) && belongs.contains_key(&target.oid)) {
+            if !(joins || guessable(&key.columns) && belongs.contains_key(&target.oid)) {
                 continue;
             }
             let Some(row_there) = maker.row(&owner, target).cloned() else {
