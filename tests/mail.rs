@@ -1,10 +1,9 @@
-//! A mail server of one's own, for tests: OpenSMTPD with TLS, users and a mailbox.
+//! A mail server of one's own, for tests: OpenSMTPD with a mailbox, and before it, where TLS and a login are wanted, aiosmtpd (the TLS
+//! of that OpenSMTPD fails with its OpenSSL).
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::docker::{Containers, docker};
 
@@ -28,42 +27,67 @@ pub const USER: &str = "ops";
 /// The password of [`USER`].
 pub const PASSWORD: &str = "correct-horse-of-mail";
 
-/// The certificates come by the environment: no file of the test's belongs to the container's users.
 const START: &str = r#"set -eu
-mkdir -p /certs /etc/mail
-printf '%s\n' "$CERT" >/certs/cert.pem
-(umask 077; printf '%s\n' "$KEY" >/certs/key.pem)
-printf '%s\t%s\n' "$MAIL_USER" "$(smtpctl encrypt "$MAIL_PASSWORD")" >/etc/mail/secrets
+mkdir -p /certs
+cd /certs
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out request.pem
+echo 'subjectAltName=DNS:localhost,IP:127.0.0.1' >names
+openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem
 cat >/etc/smtpd.conf <<'CONF'
-pki mail cert "/certs/cert.pem"
-pki mail key "/certs/key.pem"
-table secrets file:/etc/mail/secrets
 table catchall { "@" = root }
 smtp max-message-size 256K
 listen on 0.0.0.0 port 25
-listen on 0.0.0.0 port 587 tls-require pki mail auth <secrets>
-listen on 0.0.0.0 port 465 smtps pki mail auth <secrets>
 action "keep" mbox virtual <catchall>
-match auth from any for any action "keep"
+match from local for any action "keep"
 match from any for domain "example.org" action "keep"
 CONF
 touch /var/mail/root
-exec smtpd -d"#;
+smtpd -d &
+exec python3 -c "$SUBMISSION""#;
+
+/// Submission: TLS and a login are wanted, then the letter is handed on.
+const SUBMISSION: &str = r#"
+import asyncio, os, smtplib, ssl
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+class Handler:
+    async def handle_DATA(self, server, session, envelope):
+        def hand_on():
+            with smtplib.SMTP("127.0.0.1", 25) as onward:
+                onward.sendmail(envelope.mail_from, envelope.rcpt_tos, envelope.content)
+        await asyncio.get_running_loop().run_in_executor(None, hand_on)
+        return "250 2.0.0 taken"
+
+def known(server, session, envelope, mechanism, data):
+    right = (os.environ["MAIL_USER"].encode(), os.environ["MAIL_PASSWORD"].encode())
+    return AuthResult(success=isinstance(data, LoginPassword) and (data.login, data.password) == right, handled=False)
+
+async def main():
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain("/certs/cert.pem", "/certs/key.pem")
+    common = dict(hostname="mail.example.org", authenticator=known, auth_required=True, data_size_limit=262144)
+    loop = asyncio.get_running_loop()
+    await loop.create_server(lambda: SMTP(Handler(), tls_context=tls, require_starttls=True, **common), "0.0.0.0", 587)
+    await loop.create_server(lambda: SMTP(Handler(), auth_require_tls=False, **common), "0.0.0.0", 465, ssl=tls)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"#;
 
 impl MailServer {
     /// Start one, and wait until it greets.
     ///
     /// # Panics
-    /// If it does not within 30 seconds.
+    /// If it does not within two minutes.
     #[must_use]
     pub fn start() -> Self {
-        let (authority, cert, key) = certificates();
         let containers = Containers::new();
-        let (cert, key) = (format!("CERT={cert}"), format!("KEY={key}"));
         let user = format!("MAIL_USER={USER}");
         let password = format!("MAIL_PASSWORD={PASSWORD}");
+        let submission = format!("SUBMISSION={SUBMISSION}");
         let mut options = vec!["--entrypoint", "sh", "--hostname", "mail.example.org"];
-        for variable in [&cert, &key, &user, &password] {
+        for variable in [&user, &password, &submission] {
             options.extend(["--env", variable.as_str()]);
         }
         for port in ["127.0.0.1::25", "127.0.0.1::587", "127.0.0.1::465"] {
@@ -71,16 +95,17 @@ impl MailServer {
         }
         let container =
             containers.run_image("smtp", "ccrun-testbed/smtp", &options, &["-c", START]);
-        let server = Self {
+        let mut server = Self {
             plain: containers.port(&container, 25),
             submission: containers.port(&container, 587),
             implicit: containers.port(&container, 465),
-            authority,
+            authority: String::new(),
             container,
             _containers: containers,
         };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !greets(server.plain) {
+        // It makes keys first, which takes its time on a busy machine.
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !(greets(server.plain) && greets(server.submission)) {
             assert!(
                 Instant::now() < deadline,
                 "the mail server does not greet: {}",
@@ -88,6 +113,7 @@ impl MailServer {
             );
             std::thread::yield_now();
         }
+        server.authority = docker(&["exec", &server.container, "cat", "/certs/ca.pem"]);
         server
     }
 
@@ -112,22 +138,6 @@ impl MailServer {
     pub fn mailbox(&self) -> String {
         docker(&["exec", &self.container, "cat", "/var/mail/root"])
     }
-}
-
-/// An authority, and a certificate of its for `localhost` with its key.
-fn certificates() -> (String, String, String) {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = params.self_signed(&key).expect("an authority");
-    let issuer = Issuer::new(params, key);
-    let own = KeyPair::generate().expect("a key");
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names)
-        .expect("parameters")
-        .signed_by(&own, &issuer)
-        .expect("a certificate");
-    (authority.pem(), certificate.pem(), own.serialize_pem())
 }
 
 fn greets(address: SocketAddr) -> bool {

@@ -177,7 +177,7 @@ impl Telling {
             severity: given.severity,
             source: source(cx, given.source.as_ref()),
             // What leaves the machine may be read by anybody.
-            title: redactor.redact(title).into_owned(),
+            title: one_line(&redactor.redact(title)),
             body: redactor.redact(&given.body).into_owned(),
             labels: labels(given.labels.as_ref(), cx),
             link: given.link.clone(),
@@ -438,6 +438,11 @@ impl Telling {
             ("channels".into(), channels.into()),
         ])
     }
+}
+
+/// A title is a line: in a subject or a header, a break would begin another one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 async fn read(cx: &Cx) -> Result<(Vec<Definition>, State)> {

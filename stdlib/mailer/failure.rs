@@ -225,6 +225,8 @@ fn answered(server: &Server, step: Step, status: u16, said: &str) -> Error {
     let temporary = status < 500;
     let lower = said.to_lowercase();
     let greylisted = temporary && (lower.contains("grey") || lower.contains("gray"));
+    // RFC 3463: 5.2.3 and 5.3.4 say too large, whatever the code before them.
+    let too_large = said.starts_with("5.3.4") || said.starts_with("5.2.3");
     let (kind, hint) = match (step, status) {
         (Step::Auth, 535) => (
             "smtp.auth_failed",
@@ -261,7 +263,7 @@ fn answered(server: &Server, step: Step, status: u16, said: &str) -> Error {
             "smtp.recipient_rejected",
             "does the address exist, and does this server send for us? it may want user and password first",
         ),
-        (Step::Letter | Step::Data, 552) => (
+        (Step::Letter | Step::Data, _) if too_large || status == 552 => (
             "smtp.too_large",
             "the letter is larger than the server takes",
         ),

@@ -1,17 +1,27 @@
 //! A session with a mail server, step by step: each is timed, and each failure says what to do.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ccrun_kernel::rhai::Map;
 use ccrun_kernel::value::to_json;
 use ccrun_kernel::{Access, Error, Result};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt};
-use lettre::transport::smtp::extension::{ClientId, Extension};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, AsyncTokioStream, Certificate, TlsParameters,
+};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
 use lettre::transport::smtp::response::Response;
+use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::client::Mailer;
 use super::failure::{self, Step};
@@ -59,6 +69,58 @@ pub struct Session<'a> {
     report: Report,
 }
 
+/// In front of a connection: keeps what the server says before TLS begins, which is where lettre passes over most of what it
+/// offers. A second EHLO would bring it as well, but some servers refuse that.
+#[derive(Debug)]
+struct Overheard {
+    stream: TcpStream,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+/// A greeting and a list of extensions are shorter.
+const HEARD: usize = 16 << 10;
+
+impl AsyncRead for Overheard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let mut heard = this.heard.lock();
+        if polled.is_ready() && heard.len() < HEARD {
+            heard.extend_from_slice(&buffer.filled()[before..]);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Overheard {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncTokioStream for Overheard {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+}
+
 impl<'a> Session<'a> {
     /// Connect, greet, encrypt.
     ///
@@ -82,6 +144,7 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>> {
         let hello = hello(server);
         let mut report = Report::default();
+        let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
         let mut connection = if server.tls == Encryption::Implicit {
             let tls = parameters(server, insecure)?;
             let connecting = AsyncSmtpConnection::connect_tokio1(
@@ -99,9 +162,14 @@ impl<'a> Session<'a> {
                 .map_err(|_| failure::timeout(server, Step::Connect))?
                 .map_err(|error| failure::connect(server, &error))?;
             report.steps.push((Step::Connect.name(), started.elapsed()));
+            let stream = Overheard {
+                stream,
+                heard: Arc::clone(&heard),
+            };
             let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello);
             timed(server, &mut report, Step::Hello, greeting).await?
         };
+        let said = String::from_utf8_lossy(&heard.lock()).into_owned();
         if server.tls == Encryption::StartTls {
             if !connection
                 .server_info()
@@ -119,27 +187,13 @@ impl<'a> Session<'a> {
             let chain = connection.certificate_chain().unwrap_or_default();
             report.certificate = facts(server, &chain);
         }
-        let mut session = Self {
+        report.name = connection.server_info().name().to_owned();
+        report.offers = offers(&said, connection.server_info(), report.encrypted);
+        Ok(Self {
             server,
             connection,
             report,
-        };
-        session.ask_for_offers(hello).await?;
-        Ok(session)
-    }
-
-    /// lettre keeps only what it needs of the list.
-    async fn ask_for_offers(&mut self, hello: ClientId) -> Result<()> {
-        self.report.name = self.connection.server_info().name().to_owned();
-        let answer = self.step(Step::Hello, Ehlo::new(hello)).await?;
-        // The first line is the server's name.
-        self.report.offers = answer
-            .message()
-            .skip(1)
-            .filter(|line| !line.is_empty())
-            .map(str::to_owned)
-            .collect();
-        Ok(())
+        })
     }
 
     /// Say who sends, if there is a user.
@@ -231,6 +285,46 @@ impl<'a> Session<'a> {
         let command = self.connection.command(command);
         timed(self.server, &mut self.report, step, command).await
     }
+}
+
+/// The extensions of a server: as it said them, and after TLS has begun, what lettre has seen of the new list.
+fn offers(said: &str, info: &ServerInfo, encrypted: bool) -> Vec<String> {
+    // The lines of the last answer but its first, which is the server's name: `250-SIZE 36700160`.
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("250"))
+        .collect();
+    let mut offers: Vec<String> = lines
+        .iter()
+        .skip(1)
+        .filter_map(|line| line.get(4..))
+        .map(|line| line.trim_end().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect();
+    if !encrypted {
+        return offers;
+    }
+    offers.retain(|line| line != "STARTTLS" && !line.starts_with("AUTH"));
+    for (feature, name) in [
+        (Extension::EightBitMime, "8BITMIME"),
+        (Extension::SmtpUtfEight, "SMTPUTF8"),
+    ] {
+        if info.supports_feature(feature) && !offers.iter().any(|line| line == name) {
+            offers.push(name.to_owned());
+        }
+    }
+    let mechanisms: Vec<&str> = [
+        (Mechanism::Plain, "PLAIN"),
+        (Mechanism::Login, "LOGIN"),
+        (Mechanism::Xoauth2, "XOAUTH2"),
+    ]
+    .into_iter()
+    .filter_map(|(mechanism, name)| info.supports_auth_mechanism(mechanism).then_some(name))
+    .collect();
+    if !mechanisms.is_empty() {
+        offers.push(format!("AUTH {}", mechanisms.join(" ")));
+    }
+    offers
 }
 
 /// One step: bounded, timed, its error explained.

@@ -157,7 +157,7 @@ fn a_server_that_is_full_says_so() {
     let script = script(
         &server,
         r#"
-        r.command(["CONFIG", "SET", "maxmemory", "1mb"]);
+        r.command(["CONFIG", "SET", "maxmemory", "100"]);
         r.command(["SET", "big", "x"])
         "#,
     );

@@ -95,7 +95,10 @@ fn everything_that_watches_the_stack_is_proved_to_work() {
     let seen = stack.types("ccrun monitoring -p timeout=60s -p tell=true -p files=stack");
     let said = seen.text();
     seen.exits(0);
-    for proof in ["A test alert arrives", "A line that a container writes is found"] {
+    for proof in [
+        "A test alert arrives",
+        "A line that a container writes is found",
+    ] {
         assert!(said.contains(proof), "{said}");
     }
 
@@ -115,7 +118,11 @@ fn everything_that_watches_the_stack_is_proved_to_work() {
         Some(18.0)
     );
     assert_eq!(
-        eval(&stack, "let r = redis::connect();", "[r.ping() < \"1s\", r.info(\"memory\").maxmemory, smtp::check().encrypted]"),
+        eval(
+            &stack,
+            "let r = redis::connect();",
+            "[r.ping() < \"1s\", r.info(\"memory\").maxmemory, smtp::check().encrypted]"
+        ),
         serde_json::json!([true, 209_715_200, false])
     );
 

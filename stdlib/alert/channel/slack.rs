@@ -29,7 +29,7 @@ impl Channel for Slack {
         let headline = format!("{} {}", alert.sign(), alert.headline());
         let mut blocks = vec![json!({
             "type": "header",
-            "text": { "type": "plain_text", "text": cut(&one_line(&headline), HEADER), "emoji": true },
+            "text": { "type": "plain_text", "text": cut(&headline, HEADER), "emoji": true },
         })];
         for piece in pieces(&escape(&alert.body), SECTION, SECTIONS) {
             blocks.push(json!({
@@ -72,9 +72,4 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
-}
-
-/// A header has one line.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

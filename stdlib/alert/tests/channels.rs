@@ -138,7 +138,7 @@ fn an_alert_is_acknowledged_and_resolved_where_there_is_a_word_for_it() {
                     .map(|body| {
                         body.split("dedup_key")
                             .nth(1)
-                            .map(|rest| rest[..12].to_owned())
+                            .map(|rest| rest[..10].to_owned())
                     })
                     .collect();
                 assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");

@@ -95,8 +95,15 @@ fn a_silent_receiver_and_one_that_is_not_trusted() {
     let outcome = bed.json(&format!("{ALERT}.channels[0]"));
     assert_eq!(outcome["error"]["kind"], "http.timeout", "{outcome}");
     // A port that speaks no TLS.
-    let plain = Server::start(|_, _| Reply::text(200, ""));
-    let place = plain.url("/hunter22hunter22").replace("http:", "https:");
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = format!("https://{}/hunter22hunter22", plain.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in plain.incoming().flatten() {
+            let mut some = [0; 64];
+            let _ = std::io::Read::read(&mut stream, &mut some);
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
     let bed =
         Bed::new(r#"c = { url = "discord:secret:PLACE", retries = 0 }"#).secret("PLACE", place);
     let outcome = bed.json(&format!("{ALERT}.channels[0]"));

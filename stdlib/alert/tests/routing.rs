@@ -215,9 +215,10 @@ fn a_dry_run_sends_nothing_and_says_what_would_go_where() {
 fn a_permission_names_channels() {
     let server = receiver();
     let bed = bed(&server);
-    let trigger = r#"alert::trigger(#{ key: "a", title: "t", severity: "info" }).sent"#;
+    let first = r#"alert::trigger(#{ key: "a", title: "t", severity: "info" }).sent"#;
+    let trigger = r#"alert::trigger(#{ key: "b", title: "t", severity: "info" }).sent"#;
     assert_eq!(
-        bed.allowing(r#"#{ alert: ["chat"] }"#, trigger).json(),
+        bed.allowing(r#"#{ alert: ["chat"] }"#, first).json(),
         json!(1)
     );
     let denied = bed.allowing(r#"#{ alert: ["page"] }"#, trigger);
