@@ -12,6 +12,7 @@ macro_rules! library {
 /// Each module: what follows `std/` in an import, and its source.
 pub fn all() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from(library![
-        caddy, gotrue, grafana, loki, passwords, pgadmin, postal, postgrest, prometheus, realtime, redis, seaweedfs,
+        caddy, gotrue, grafana, loki, passwords, pgadmin, postal, postgrest, prometheus, realtime,
+        redis, seaweedfs,
     ])
 }

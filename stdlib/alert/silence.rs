@@ -227,10 +227,7 @@ fn to_map(silence: &Silence) -> Map {
     Map::from_iter([
         ("id".into(), silence.id.clone().into()),
         ("matchers".into(), matchers.into()),
-        (
-            "ends".into(),
-            Dynamic::from(Timestamp::from(silence.until)),
-        ),
+        ("ends".into(), Dynamic::from(Timestamp::from(silence.until))),
         ("reason".into(), silence.reason.clone().into()),
         ("by".into(), silence.by.clone().into()),
     ])

@@ -58,7 +58,11 @@ fn at(container: &Container, engine: &str, port: u16) -> Option<String> {
     match container.published(port) {
         Some((host, public)) if is_local => {
             let anywhere = matches!(host.as_str(), "0.0.0.0" | "::" | "");
-            let host = if anywhere { "127.0.0.1".to_owned() } else { host };
+            let host = if anywhere {
+                "127.0.0.1".to_owned()
+            } else {
+                host
+            };
             return Some(format!("{host}:{public}"));
         }
         Some((host, public)) if matches!(host.as_str(), "0.0.0.0" | "::" | "") => {

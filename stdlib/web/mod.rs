@@ -8,11 +8,7 @@ pub mod failure;
 pub mod pause;
 pub mod response;
 #[cfg(test)]
-#[allow(
-    clippy::disallowed_methods,
-    missing_docs,
-    reason = "a server of tests"
-)]
+#[allow(clippy::disallowed_methods, missing_docs, reason = "a server of tests")]
 pub mod server;
 
 pub use address::Address;

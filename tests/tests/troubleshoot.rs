@@ -23,7 +23,10 @@ fn extra(bed: &Bed, service: &str, more: &str) {
             "STANDIN_SCHEMA_CACHE: \"on\"",
             &format!("STANDIN_SCHEMA_CACHE: \"on\", {more}"),
         ),
-        _ => EXTRA.replace("services:\n", &format!("services:\n  {service}:\n    {more}\n")),
+        _ => EXTRA.replace(
+            "services:\n",
+            &format!("services:\n  {service}:\n    {more}\n"),
+        ),
     };
     bed.stack.extra(&text);
     bed.up(service);
@@ -44,7 +47,19 @@ fn pause(bed: &Bed, service: &str) {
 /// Change what Caddy serves; it may only read it itself.
 fn frontend(bed: &Bed, script: &str) {
     let volume = format!("{}_frontend:/www", bed.stack.name);
-    let _said = docker(&["run", "--rm", "--network", "none", "--volume", &volume, "--entrypoint", "sh", "ccrun-testbed/caddy:latest", "-c", script]);
+    let _said = docker(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--volume",
+        &volume,
+        "--entrypoint",
+        "sh",
+        "ccrun-testbed/caddy:latest",
+        "-c",
+        script,
+    ]);
 }
 
 /// A session that holds a transaction open until it is ended.
@@ -58,11 +73,21 @@ const fn case(
     fault: fn(&Bed),
     cure: Cure,
 ) -> Case {
-    Case { name, finds, fault, cure, options: "", often: false }
+    Case {
+        name,
+        finds,
+        fault,
+        cure,
+        options: "",
+        often: false,
+    }
 }
 
 const fn often(case: Case) -> Case {
-    Case { often: true, ..case }
+    Case {
+        often: true,
+        ..case
+    }
 }
 
 const fn with(options: &'static str, case: Case) -> Case {
@@ -73,46 +98,162 @@ use Cure::{Offered, Person, Then};
 
 const CASES: &[Case] = &[
     // ---- containers ----------------------------------------------------------------------------
-    often(case("postgres stopped", ("container/stopped", "postgres"), |bed| stop(bed, "postgres"), Offered)),
-    case("redis stopped", ("container/stopped", "redis"), |bed| stop(bed, "redis"), Offered),
-    case("seaweedfs stopped", ("container/stopped", "seaweedfs"), |bed| stop(bed, "seaweedfs"), Offered),
-    case("caddy stopped", ("container/stopped", "caddy"), |bed| stop(bed, "caddy"), Offered),
-    case("prometheus stopped", ("container/stopped", "prometheus"), |bed| stop(bed, "prometheus"), Offered),
-    case("alertmanager stopped", ("container/stopped", "alertmanager"), |bed| stop(bed, "alertmanager"), Offered),
-    case("loki down", ("container/stopped", "loki"), |bed| stop(bed, "loki"), Offered),
-    case("mail server stopped", ("container/stopped", "postal-smtp"), |bed| stop(bed, "postal-smtp"), Offered),
-    case("exporter stopped", ("container/stopped", "node-exporter"), |bed| stop(bed, "node-exporter"), Offered),
-    often(case("postgrest paused", ("container/paused", "postgrest"), |bed| pause(bed, "postgrest"), Offered)),
-    case("postgres paused", ("container/paused", "postgres"), |bed| pause(bed, "postgres"), Offered),
-    case("grafana paused", ("container/paused", "grafana"), |bed| pause(bed, "grafana"), Offered),
-    case("gotrue killed", ("container/stopped", "supabase_auth"), |bed| {
-        let _name = docker(&["kill", &bed.container("supabase_auth")]);
-    }, Offered),
-    case("realtime removed", ("container/missing", "realtime"), |bed| {
-        let _name = docker(&["rm", "--force", &bed.container("realtime")]);
-    }, Offered),
-    case("realtime crashes", ("container/crashing", "realtime"), |bed| {
-        extra(bed, "realtime", "command: [\"sh\", \"-c\", \"echo it breaks; exit 3\"]");
-    }, Then(plain)),
-    often(case("realtime killed for want of memory", ("container/oom", "realtime"), |bed| {
-        extra(bed, "realtime", "mem_limit: 8m");
-    }, Then(plain))),
-    case("pgadmin unhealthy, and optional", ("container/unhealthy", "pgadmin"), |bed| {
-        extra(bed, "pgadmin", "healthcheck: { test: [\"CMD\", \"false\"], interval: 1s, retries: 1, start_period: 0s }");
-    }, Then(plain)),
-    case("postgrest off its network", ("container/network", "postgrest"), |bed| {
-        let network = format!("{}_backend", bed.stack.name);
-        let _nothing = docker(&["network", "disconnect", &network, &bed.container("postgrest")]);
-    }, Offered),
+    often(case(
+        "postgres stopped",
+        ("container/stopped", "postgres"),
+        |bed| stop(bed, "postgres"),
+        Offered,
+    )),
+    case(
+        "redis stopped",
+        ("container/stopped", "redis"),
+        |bed| stop(bed, "redis"),
+        Offered,
+    ),
+    case(
+        "seaweedfs stopped",
+        ("container/stopped", "seaweedfs"),
+        |bed| stop(bed, "seaweedfs"),
+        Offered,
+    ),
+    case(
+        "caddy stopped",
+        ("container/stopped", "caddy"),
+        |bed| stop(bed, "caddy"),
+        Offered,
+    ),
+    case(
+        "prometheus stopped",
+        ("container/stopped", "prometheus"),
+        |bed| stop(bed, "prometheus"),
+        Offered,
+    ),
+    case(
+        "alertmanager stopped",
+        ("container/stopped", "alertmanager"),
+        |bed| stop(bed, "alertmanager"),
+        Offered,
+    ),
+    case(
+        "loki down",
+        ("container/stopped", "loki"),
+        |bed| stop(bed, "loki"),
+        Offered,
+    ),
+    case(
+        "mail server stopped",
+        ("container/stopped", "postal-smtp"),
+        |bed| stop(bed, "postal-smtp"),
+        Offered,
+    ),
+    case(
+        "exporter stopped",
+        ("container/stopped", "node-exporter"),
+        |bed| stop(bed, "node-exporter"),
+        Offered,
+    ),
+    often(case(
+        "postgrest paused",
+        ("container/paused", "postgrest"),
+        |bed| pause(bed, "postgrest"),
+        Offered,
+    )),
+    case(
+        "postgres paused",
+        ("container/paused", "postgres"),
+        |bed| pause(bed, "postgres"),
+        Offered,
+    ),
+    case(
+        "grafana paused",
+        ("container/paused", "grafana"),
+        |bed| pause(bed, "grafana"),
+        Offered,
+    ),
+    case(
+        "gotrue killed",
+        ("container/stopped", "supabase_auth"),
+        |bed| {
+            let _name = docker(&["kill", &bed.container("supabase_auth")]);
+        },
+        Offered,
+    ),
+    case(
+        "realtime removed",
+        ("container/missing", "realtime"),
+        |bed| {
+            let _name = docker(&["rm", "--force", &bed.container("realtime")]);
+        },
+        Offered,
+    ),
+    case(
+        "realtime crashes",
+        ("container/crashing", "realtime"),
+        |bed| {
+            extra(
+                bed,
+                "realtime",
+                "command: [\"sh\", \"-c\", \"echo it breaks; exit 3\"]",
+            );
+        },
+        Then(plain),
+    ),
+    often(case(
+        "realtime killed for want of memory",
+        ("container/oom", "realtime"),
+        |bed| {
+            extra(bed, "realtime", "mem_limit: 8m");
+        },
+        Then(plain),
+    )),
+    case(
+        "pgadmin unhealthy, and optional",
+        ("container/unhealthy", "pgadmin"),
+        |bed| {
+            extra(
+                bed,
+                "pgadmin",
+                "healthcheck: { test: [\"CMD\", \"false\"], interval: 1s, retries: 1, start_period: 0s }",
+            );
+        },
+        Then(plain),
+    ),
+    case(
+        "postgrest off its network",
+        ("container/network", "postgrest"),
+        |bed| {
+            let network = format!("{}_backend", bed.stack.name);
+            let _nothing = docker(&[
+                "network",
+                "disconnect",
+                &network,
+                &bed.container("postgrest"),
+            ]);
+        },
+        Offered,
+    ),
     // ---- postgres ------------------------------------------------------------------------------
-    often(case("password changed after the first start", ("postgres/password", "AUTHENTICATOR_PASSWORD"), |bed| {
-        bed.sql("ALTER ROLE authenticator PASSWORD 'another'");
-    }, Offered)),
-    case("superuser's password changed", ("postgres/password", "POSTGRES_PASSWORD"), |bed| {
-        bed.sql("ALTER ROLE postgres PASSWORD 'another'");
-    }, Offered),
-    case("connections exhausted", ("postgres/connections", "connections"), |bed| {
-        let script = "import asyncio, asyncpg
+    often(case(
+        "password changed after the first start",
+        ("postgres/password", "AUTHENTICATOR_PASSWORD"),
+        |bed| {
+            bed.sql("ALTER ROLE authenticator PASSWORD 'another'");
+        },
+        Offered,
+    )),
+    case(
+        "superuser's password changed",
+        ("postgres/password", "POSTGRES_PASSWORD"),
+        |bed| {
+            bed.sql("ALTER ROLE postgres PASSWORD 'another'");
+        },
+        Offered,
+    ),
+    case(
+        "connections exhausted",
+        ("postgres/connections", "connections"),
+        |bed| {
+            let script = "import asyncio, asyncpg
 async def main():
     held = []
     while len(held) < 110:
@@ -120,122 +261,384 @@ async def main():
         except Exception: break
     await asyncio.sleep(600)
 asyncio.run(main())";
-        bed.inside_for_long("postgres", &format!("python3 -c \"{script}\""));
-    }, Offered),
-    often(with("--blocked-after 1s", case("blocking lock", ("postgres/blocked", "a lock of session"), |bed| {
-        hold(bed, "LOCK TABLE public.tasks IN ACCESS EXCLUSIVE MODE");
-        bed.sql_for_long("SELECT count(*) FROM public.tasks;");
-    }, Offered))),
-    with("--idle-after 1s", case("idle transaction", ("postgres/idle-in-transaction", "holds a transaction open"), |bed| {
-        hold(bed, "SELECT count(*) FROM public.domains");
-    }, Offered)),
-    with("--slow-after 1s", case("long query", ("postgres/long-query", "a statement runs"), |bed| {
-        bed.sql_for_long("SELECT pg_sleep(600);");
-    }, Offered)),
-    often(case("table without an index", ("postgres/index-missing", "tasks has no index on user_id"), |bed| {
-        bed.sql("DROP INDEX public.tasks_user; WITH d AS (INSERT INTO public.domains (name, owner_id) VALUES ('many', gen_random_uuid()) RETURNING id) INSERT INTO public.tasks (domain_id, user_id, title) SELECT d.id, gen_random_uuid(), 'task ' || n FROM d, generate_series(1, 3000) n; ANALYZE public.tasks");
-    }, Offered)),
-    case("invalid index", ("postgres/index-invalid", "tasks_domain"), |bed| {
-        bed.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.tasks_domain'::regclass");
-    }, Offered),
-    with("--mean-after 50ms", case("slow statement", ("postgres/slow-statement", "a statement takes"), |bed| {
-        bed.sql("SELECT pg_stat_statements_reset(); DO $$ BEGIN FOR n IN 1..6 LOOP PERFORM count(*) FROM generate_series(1, 600000) AS slow (x); END LOOP; END $$");
-        for _ in 0..6 { bed.sql("SELECT count(*) FROM generate_series(1, 600000) AS slow (x)"); }
-    }, Offered)),
-    case("read-only server", ("postgres/read-only", "read-only"), |bed| {
-        bed.sql("ALTER SYSTEM SET default_transaction_read_only = on");
-        bed.sql("SELECT pg_reload_conf()");
-    }, Offered),
-    case("autovacuum off", ("postgres/autovacuum", "autovacuum"), |bed| {
-        bed.sql("ALTER SYSTEM SET autovacuum = off");
-        bed.sql("SELECT pg_reload_conf()");
-    }, Offered),
-    with("--slot-wal 1MiB", case("forgotten replication slot", ("postgres/slot", "forgotten"), |bed| {
-        bed.sql("SELECT pg_create_physical_replication_slot('forgotten', true)");
-        bed.sql("CREATE TABLE public.much AS SELECT repeat('x', 2000) AS x FROM generate_series(1, 4000)");
-        bed.sql("DROP TABLE public.much");
-    }, Offered)),
+            bed.inside_for_long("postgres", &format!("python3 -c \"{script}\""));
+        },
+        Offered,
+    ),
+    often(with(
+        "--blocked-after 1s",
+        case(
+            "blocking lock",
+            ("postgres/blocked", "a lock of session"),
+            |bed| {
+                hold(bed, "LOCK TABLE public.tasks IN ACCESS EXCLUSIVE MODE");
+                bed.sql_for_long("SELECT count(*) FROM public.tasks;");
+            },
+            Offered,
+        ),
+    )),
+    with(
+        "--idle-after 1s",
+        case(
+            "idle transaction",
+            ("postgres/idle-in-transaction", "holds a transaction open"),
+            |bed| {
+                hold(bed, "SELECT count(*) FROM public.domains");
+            },
+            Offered,
+        ),
+    ),
+    with(
+        "--slow-after 1s",
+        case(
+            "long query",
+            ("postgres/long-query", "a statement runs"),
+            |bed| {
+                bed.sql_for_long("SELECT pg_sleep(600);");
+            },
+            Offered,
+        ),
+    ),
+    often(case(
+        "table without an index",
+        ("postgres/index-missing", "tasks has no index on user_id"),
+        |bed| {
+            bed.sql("DROP INDEX public.tasks_user; WITH d AS (INSERT INTO public.domains (name, owner_id) VALUES ('many', gen_random_uuid()) RETURNING id) INSERT INTO public.tasks (domain_id, user_id, title) SELECT d.id, gen_random_uuid(), 'task ' || n FROM d, generate_series(1, 3000) n; ANALYZE public.tasks");
+        },
+        Offered,
+    )),
+    case(
+        "invalid index",
+        ("postgres/index-invalid", "tasks_domain"),
+        |bed| {
+            bed.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.tasks_domain'::regclass");
+        },
+        Offered,
+    ),
+    with(
+        "--mean-after 50ms",
+        case(
+            "slow statement",
+            ("postgres/slow-statement", "a statement takes"),
+            |bed| {
+                bed.sql("SELECT pg_stat_statements_reset(); DO $$ BEGIN FOR n IN 1..6 LOOP PERFORM count(*) FROM generate_series(1, 600000) AS slow (x); END LOOP; END $$");
+                for _ in 0..6 {
+                    bed.sql("SELECT count(*) FROM generate_series(1, 600000) AS slow (x)");
+                }
+            },
+            Offered,
+        ),
+    ),
+    case(
+        "read-only server",
+        ("postgres/read-only", "read-only"),
+        |bed| {
+            bed.sql("ALTER SYSTEM SET default_transaction_read_only = on");
+            bed.sql("SELECT pg_reload_conf()");
+        },
+        Offered,
+    ),
+    case(
+        "autovacuum off",
+        ("postgres/autovacuum", "autovacuum"),
+        |bed| {
+            bed.sql("ALTER SYSTEM SET autovacuum = off");
+            bed.sql("SELECT pg_reload_conf()");
+        },
+        Offered,
+    ),
+    with(
+        "--slot-wal 1MiB",
+        case(
+            "forgotten replication slot",
+            ("postgres/slot", "forgotten"),
+            |bed| {
+                bed.sql("SELECT pg_create_physical_replication_slot('forgotten', true)");
+                bed.sql("CREATE TABLE public.much AS SELECT repeat('x', 2000) AS x FROM generate_series(1, 4000)");
+                bed.sql("DROP TABLE public.much");
+            },
+            Offered,
+        ),
+    ),
     // ---- postgrest -----------------------------------------------------------------------------
-    often(case("wrong JWT secret", ("postgrest/jwt-secret", "another secret"), |bed| {
-        bed.set("PGRST_JWT_SECRET", "another-secret-that-is-long-enough-for-anybody");
-        bed.up("postgrest");
-    }, Offered)),
-    often(case("schema cache stale", ("postgrest/stale-cache", "fresh"), |bed| {
-        bed.sql("CREATE TABLE public.fresh (id int PRIMARY KEY); ALTER TABLE public.fresh ENABLE ROW LEVEL SECURITY; GRANT ALL ON public.fresh TO service_role");
-    }, Offered)),
-    case("pool exhausted", ("postgrest/pool", "wait for a connection"), |bed| {
-        bed.sql("CREATE OR REPLACE FUNCTION public.nap() RETURNS int LANGUAGE sql SECURITY DEFINER AS $$ SELECT 1 FROM pg_sleep(120) $$");
-        bed.sql("GRANT EXECUTE ON FUNCTION public.nap() TO anon; NOTIFY pgrst, 'reload schema'");
-        bed.inside_for_long("postgrest", "for n in $(seq 16); do wget -q -O /dev/null http://127.0.0.1:3000/rpc/nap & done; wait");
-    }, Offered),
-    case("clock wrong", ("postgrest/clock", "clock"), |bed| extra(bed, "postgrest", "STANDIN_CLOCK: \"-300\""), Then(plain)),
-    with("--answer-after 300ms", case("slow network", ("postgrest/slow", "takes"), |bed| extra(bed, "postgrest", "STANDIN_DELAY: \"0.6\""), Person(|bed| {
-        plain(bed);
-        bed.up("postgrest");
-    }))),
+    often(case(
+        "wrong JWT secret",
+        ("postgrest/jwt-secret", "another secret"),
+        |bed| {
+            bed.set(
+                "PGRST_JWT_SECRET",
+                "another-secret-that-is-long-enough-for-anybody",
+            );
+            bed.up("postgrest");
+        },
+        Offered,
+    )),
+    often(case(
+        "schema cache stale",
+        ("postgrest/stale-cache", "fresh"),
+        |bed| {
+            bed.sql("CREATE TABLE public.fresh (id int PRIMARY KEY); ALTER TABLE public.fresh ENABLE ROW LEVEL SECURITY; GRANT ALL ON public.fresh TO service_role");
+        },
+        Offered,
+    )),
+    case(
+        "pool exhausted",
+        ("postgrest/pool", "wait for a connection"),
+        |bed| {
+            bed.sql("CREATE OR REPLACE FUNCTION public.nap() RETURNS int LANGUAGE sql SECURITY DEFINER AS $$ SELECT 1 FROM pg_sleep(120) $$");
+            bed.sql(
+                "GRANT EXECUTE ON FUNCTION public.nap() TO anon; NOTIFY pgrst, 'reload schema'",
+            );
+            bed.inside_for_long("postgrest", "for n in $(seq 16); do wget -q -O /dev/null http://127.0.0.1:3000/rpc/nap & done; wait");
+        },
+        Offered,
+    ),
+    case(
+        "clock wrong",
+        ("postgrest/clock", "clock"),
+        |bed| extra(bed, "postgrest", "STANDIN_CLOCK: \"-300\""),
+        Then(plain),
+    ),
+    with(
+        "--answer-after 300ms",
+        case(
+            "slow network",
+            ("postgrest/slow", "takes"),
+            |bed| extra(bed, "postgrest", "STANDIN_DELAY: \"0.6\""),
+            Person(|bed| {
+                plain(bed);
+                bed.up("postgrest");
+            }),
+        ),
+    ),
     // ---- row-level security --------------------------------------------------------------------
-    often(case("dropped policy", ("rls/no-policy", "public.tasks"), |bed| bed.sql("DROP POLICY tasks_of_owner ON public.tasks"), Person(|bed| {
-        bed.sql("CREATE POLICY tasks_of_owner ON public.tasks FOR ALL TO authenticated USING (user_id = (SELECT auth.uid())) WITH CHECK (user_id = (SELECT auth.uid()) AND domain_id IN (SELECT id FROM public.domains WHERE owner_id = (SELECT auth.uid())))");
-    }))),
-    case("row-level security off", ("rls/off", "public.domains"), |bed| bed.sql("ALTER TABLE public.domains DISABLE ROW LEVEL SECURITY"), Offered),
+    often(case(
+        "dropped policy",
+        ("rls/no-policy", "public.tasks"),
+        |bed| bed.sql("DROP POLICY tasks_of_owner ON public.tasks"),
+        Person(|bed| {
+            bed.sql("CREATE POLICY tasks_of_owner ON public.tasks FOR ALL TO authenticated USING (user_id = (SELECT auth.uid())) WITH CHECK (user_id = (SELECT auth.uid()) AND domain_id IN (SELECT id FROM public.domains WHERE owner_id = (SELECT auth.uid())))");
+        }),
+    )),
+    case(
+        "row-level security off",
+        ("rls/off", "public.domains"),
+        |bed| bed.sql("ALTER TABLE public.domains DISABLE ROW LEVEL SECURITY"),
+        Offered,
+    ),
     // ---- the object store ----------------------------------------------------------------------
-    often(case("read-only volumes", ("storage/read-only", "read-only"), |bed| {
-        let script = "weed shell -master=localhost:9333 <<'END'\nlock\nvolume.list\nunlock\nEND";
-        let said = docker(&["exec", &bed.container("seaweedfs"), "sh", "-c", script]);
-        let ids: Vec<&str> = said.split("volume id:").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
-        assert!(!ids.is_empty(), "no volumes: {said}");
-        let marks: Vec<String> = ids.iter().map(|id| format!("volume.mark -node seaweedfs:8080 -volumeId {id} -readonly")).collect();
-        bed.inside("seaweedfs", &format!("weed shell -master=localhost:9333 <<'END'\nlock\n{}\nunlock\nEND", marks.join("\n")));
-    }, Offered)),
-    case("wrong S3 key", ("storage/keys", "keys"), |bed| bed.set("S3_SECRET_KEY", "0123456789012345678901234567890123456789"), Then(Bed::restore_env)),
+    often(case(
+        "read-only volumes",
+        ("storage/read-only", "read-only"),
+        |bed| {
+            let script =
+                "weed shell -master=localhost:9333 <<'END'\nlock\nvolume.list\nunlock\nEND";
+            let said = docker(&["exec", &bed.container("seaweedfs"), "sh", "-c", script]);
+            let ids: Vec<&str> = said
+                .split("volume id:")
+                .skip(1)
+                .filter_map(|rest| rest.split_whitespace().next())
+                .collect();
+            assert!(!ids.is_empty(), "no volumes: {said}");
+            let marks: Vec<String> = ids
+                .iter()
+                .map(|id| format!("volume.mark -node seaweedfs:8080 -volumeId {id} -readonly"))
+                .collect();
+            bed.inside(
+                "seaweedfs",
+                &format!(
+                    "weed shell -master=localhost:9333 <<'END'\nlock\n{}\nunlock\nEND",
+                    marks.join("\n")
+                ),
+            );
+        },
+        Offered,
+    )),
+    case(
+        "wrong S3 key",
+        ("storage/keys", "keys"),
+        |bed| bed.set("S3_SECRET_KEY", "0123456789012345678901234567890123456789"),
+        Then(Bed::restore_env),
+    ),
     // ---- the way in ----------------------------------------------------------------------------
-    often(case("caddy passes on to the wrong service", ("proxy/route", "/api/"), |bed| {
-        bed.edit("stack/caddy/Caddyfile", "dynamic a postgrest 3000", "dynamic a postgrst 3000");
-        bed.inside("caddy", "caddy reload --config /etc/caddy/Caddyfile --adapter caddyfile");
-    }, Then(|bed| bed.edit("stack/caddy/Caddyfile", "dynamic a postgrst 3000", "dynamic a postgrest 3000")))),
-    case("caddy changed behind its file", ("proxy/stale", "another configuration"), |bed| {
-        bed.inside("caddy", "sed 's/dynamic a supabase_auth 9999/dynamic a supabase_auth 9998/' /etc/caddy/Caddyfile >/tmp/other && caddy reload --config /tmp/other --adapter caddyfile");
-    }, Offered),
-    case("Caddyfile broken", ("proxy/config", "Caddyfile is wrong"), |bed| {
-        bed.edit("stack/caddy/Caddyfile", "encode zstd gzip", "encoode zstd gzip");
-    }, Person(|bed| bed.edit("stack/caddy/Caddyfile", "encoode zstd gzip", "encode zstd gzip"))),
-    case("DNS broken", ("proxy/dns", "name server"), |bed| bed.inside("caddy", "echo nameserver 192.0.2.1 >/etc/resolv.conf"), Offered),
-    case("frontend gone", ("proxy/frontend", "the frontend answers"), |bed| frontend(bed, "mv /www/current /www/gone"), Person(|bed| frontend(bed, "mv /www/gone /www/current"))),
+    often(case(
+        "caddy passes on to the wrong service",
+        ("proxy/route", "/api/"),
+        |bed| {
+            bed.edit(
+                "stack/caddy/Caddyfile",
+                "dynamic a postgrest 3000",
+                "dynamic a postgrst 3000",
+            );
+            bed.inside(
+                "caddy",
+                "caddy reload --config /etc/caddy/Caddyfile --adapter caddyfile",
+            );
+        },
+        Then(|bed| {
+            bed.edit(
+                "stack/caddy/Caddyfile",
+                "dynamic a postgrst 3000",
+                "dynamic a postgrest 3000",
+            )
+        }),
+    )),
+    case(
+        "caddy changed behind its file",
+        ("proxy/stale", "another configuration"),
+        |bed| {
+            bed.inside("caddy", "sed 's/dynamic a supabase_auth 9999/dynamic a supabase_auth 9998/' /etc/caddy/Caddyfile >/tmp/other && caddy reload --config /tmp/other --adapter caddyfile");
+        },
+        Offered,
+    ),
+    case(
+        "Caddyfile broken",
+        ("proxy/config", "Caddyfile is wrong"),
+        |bed| {
+            bed.edit(
+                "stack/caddy/Caddyfile",
+                "encode zstd gzip",
+                "encoode zstd gzip",
+            );
+        },
+        Person(|bed| {
+            bed.edit(
+                "stack/caddy/Caddyfile",
+                "encoode zstd gzip",
+                "encode zstd gzip",
+            )
+        }),
+    ),
+    case(
+        "DNS broken",
+        ("proxy/dns", "name server"),
+        |bed| bed.inside("caddy", "echo nameserver 192.0.2.1 >/etc/resolv.conf"),
+        Offered,
+    ),
+    case(
+        "frontend gone",
+        ("proxy/frontend", "the frontend answers"),
+        |bed| frontend(bed, "mv /www/current /www/gone"),
+        Person(|bed| frontend(bed, "mv /www/gone /www/current")),
+    ),
     // ---- mail, cache ---------------------------------------------------------------------------
-    case("SMTP refuses", ("mail/smtp", "takes no mail"), |bed| bed.inside("postal-smtp", "smtpctl pause smtp"), Offered),
-    often(case("redis full", ("cache/memory", "takes no more"), |bed| {
-        bed.inside("redis", "export REDISCLI_AUTH=$REDIS_PASSWORD; redis-cli CONFIG SET maxmemory-policy noeviction; for n in $(seq 400); do redis-cli SET fill:$n $(head -c 8000 /dev/zero | tr '\\0' x) >/dev/null; done; redis-cli CONFIG SET maxmemory $(redis-cli INFO memory | sed -n 's/^used_memory:\\([0-9]*\\).*/\\1/p')");
-    }, Offered)),
-    case("redis password changed", ("cache/password", "password"), |bed| {
-        bed.inside("redis", "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli CONFIG SET requirepass other");
-    }, Offered),
-    case("redis a replica of somebody", ("cache/replica", "replica"), |bed| {
-        bed.inside("redis", "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli REPLICAOF 192.0.2.1 6379");
-    }, Offered),
-    often(case("full disk", ("resources/disk", "redis"), |bed| bed.inside("redis", "head -c 23900000 /dev/zero >/data/fill"), Person(|bed| {
-        bed.inside("redis", "rm /data/fill; REDISCLI_AUTH=$REDIS_PASSWORD redis-cli BGSAVE");
-    }))),
+    case(
+        "SMTP refuses",
+        ("mail/smtp", "takes no mail"),
+        |bed| bed.inside("postal-smtp", "smtpctl pause smtp"),
+        Offered,
+    ),
+    often(case(
+        "redis full",
+        ("cache/memory", "takes no more"),
+        |bed| {
+            bed.inside("redis", "export REDISCLI_AUTH=$REDIS_PASSWORD; redis-cli CONFIG SET maxmemory-policy noeviction; for n in $(seq 400); do redis-cli SET fill:$n $(head -c 8000 /dev/zero | tr '\\0' x) >/dev/null; done; redis-cli CONFIG SET maxmemory $(redis-cli INFO memory | sed -n 's/^used_memory:\\([0-9]*\\).*/\\1/p')");
+        },
+        Offered,
+    )),
+    case(
+        "redis password changed",
+        ("cache/password", "password"),
+        |bed| {
+            bed.inside(
+                "redis",
+                "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli CONFIG SET requirepass other",
+            );
+        },
+        Offered,
+    ),
+    case(
+        "redis a replica of somebody",
+        ("cache/replica", "replica"),
+        |bed| {
+            bed.inside(
+                "redis",
+                "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli REPLICAOF 192.0.2.1 6379",
+            );
+        },
+        Offered,
+    ),
+    often(case(
+        "full disk",
+        ("resources/disk", "redis"),
+        |bed| bed.inside("redis", "head -c 23900000 /dev/zero >/data/fill"),
+        Person(|bed| {
+            bed.inside(
+                "redis",
+                "rm /data/fill; REDISCLI_AUTH=$REDIS_PASSWORD redis-cli BGSAVE",
+            );
+        }),
+    )),
     // ---- what watches --------------------------------------------------------------------------
-    often(case("rule file broken", ("monitoring/config", "rule file"), |bed| {
-        bed.edit("stack/prometheus/rules/command_center.yml", "expr: pg_up == 0 or absent(pg_up)", "expr: pg_up == == 0");
-    }, Person(|bed| bed.edit("stack/prometheus/rules/command_center.yml", "expr: pg_up == == 0", "expr: pg_up == 0 or absent(pg_up)")))),
-    case("prometheus target down", ("monitoring/target", "node"), |bed| {
-        bed.edit("stack/prometheus/prometheus.yml", "node-exporter:9100", "node-exporter:9199");
-        let _said = docker(&["kill", "--signal", "HUP", &bed.container("prometheus")]);
-    }, Person(|bed| {
-        bed.edit("stack/prometheus/prometheus.yml", "node-exporter:9199", "node-exporter:9100");
-        let _said = docker(&["kill", "--signal", "HUP", &bed.container("prometheus")]);
-    })),
-    case("grafana's password changed", ("monitoring/grafana-password", "password"), |bed| {
-        bed.inside("grafana", "printf %s other | grafana cli admin reset-admin-password --password-from-stdin");
-    }, Offered),
+    often(case(
+        "rule file broken",
+        ("monitoring/config", "rule file"),
+        |bed| {
+            bed.edit(
+                "stack/prometheus/rules/command_center.yml",
+                "expr: pg_up == 0 or absent(pg_up)",
+                "expr: pg_up == == 0",
+            );
+        },
+        Person(|bed| {
+            bed.edit(
+                "stack/prometheus/rules/command_center.yml",
+                "expr: pg_up == == 0",
+                "expr: pg_up == 0 or absent(pg_up)",
+            )
+        }),
+    )),
+    case(
+        "prometheus target down",
+        ("monitoring/target", "node"),
+        |bed| {
+            bed.edit(
+                "stack/prometheus/prometheus.yml",
+                "node-exporter:9100",
+                "node-exporter:9199",
+            );
+            let _said = docker(&["kill", "--signal", "HUP", &bed.container("prometheus")]);
+        },
+        Person(|bed| {
+            bed.edit(
+                "stack/prometheus/prometheus.yml",
+                "node-exporter:9199",
+                "node-exporter:9100",
+            );
+            let _said = docker(&["kill", "--signal", "HUP", &bed.container("prometheus")]);
+        }),
+    ),
+    case(
+        "grafana's password changed",
+        ("monitoring/grafana-password", "password"),
+        |bed| {
+            bed.inside(
+                "grafana",
+                "printf %s other | grafana cli admin reset-admin-password --password-from-stdin",
+            );
+        },
+        Offered,
+    ),
     // ---- the machine ---------------------------------------------------------------------------
-    case("memory near its limit", ("resources/memory", "realtime"), |bed| {
-        bed.inside_for_long("realtime", "python3 -c 'x = bytearray(480 << 20); import time; x[::4096] = b\"x\" * len(x[::4096]); time.sleep(600)'");
-    }, Offered),
-    with("--cpu 0.4", case("processors busy", ("resources/cpu", "realtime"), |bed| {
-        bed.inside_for_long("realtime", "while :; do :; done & while :; do :; done");
-    }, Offered)),
+    case(
+        "memory near its limit",
+        ("resources/memory", "realtime"),
+        |bed| {
+            bed.inside_for_long("realtime", "python3 -c 'x = bytearray(480 << 20); import time; x[::4096] = b\"x\" * len(x[::4096]); time.sleep(600)'");
+        },
+        Offered,
+    ),
+    with(
+        "--cpu 0.4",
+        case(
+            "processors busy",
+            ("resources/cpu", "realtime"),
+            |bed| {
+                bed.inside_for_long("realtime", "while :; do :; done & while :; do :; done");
+            },
+            Offered,
+        ),
+    ),
 ];
 
 #[test]

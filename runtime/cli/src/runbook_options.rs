@@ -145,7 +145,10 @@ pub fn help(name: &str, runbook: &Runbook) -> String {
 }
 
 fn specs(runbook: &Runbook) -> impl Iterator<Item = &ParamSpec> {
-    runbook.header.iter().flat_map(|header| header.params.values())
+    runbook
+        .header
+        .iter()
+        .flat_map(|header| header.params.values())
 }
 
 /// A parameter as an option: `--keep_at_least` reads `--keep-at-least`.
@@ -193,21 +196,36 @@ impl<'c> Own<'c> {
     fn of(cli: &'c Command) -> Self {
         let mut arguments: Vec<&Arg> = cli.get_arguments().collect();
         for name in ["run", "plan"] {
-            arguments.extend(cli.find_subcommand(name).into_iter().flat_map(Command::get_arguments));
+            arguments.extend(
+                cli.find_subcommand(name)
+                    .into_iter()
+                    .flat_map(Command::get_arguments),
+            );
         }
         Self { arguments }
     }
 
     fn has(&self, long: &str) -> bool {
-        long == "help" || self.arguments.iter().any(|arg| arg.get_long() == Some(long))
+        long == "help"
+            || self
+                .arguments
+                .iter()
+                .any(|arg| arg.get_long() == Some(long))
     }
 
     /// Whether the value of this option is the next word.
     fn takes_next(&self, word: &str) -> bool {
-        let found = self.arguments.iter().find(|arg| match word.strip_prefix("--") {
-            Some(long) => arg.get_long() == Some(long),
-            None => word.len() == 2 && word.starts_with('-') && arg.get_short() == word.chars().nth(1),
-        });
+        let found = self
+            .arguments
+            .iter()
+            .find(|arg| match word.strip_prefix("--") {
+                Some(long) => arg.get_long() == Some(long),
+                None => {
+                    word.len() == 2
+                        && word.starts_with('-')
+                        && arg.get_short() == word.chars().nth(1)
+                }
+            });
         found.is_some_and(|arg| arg.get_action().takes_values())
     }
 
@@ -282,11 +300,26 @@ mod tests {
         let is = |line: &str, wanted: &str| {
             assert_eq!(rewritten(folder.path(), line).unwrap(), wanted, "{line}");
         };
-        is("ccrun look --since 30m --fix", "ccrun look --param since=30m --param fix=true");
-        is("ccrun run look --fix=false", "ccrun run look --param fix=false");
-        is("ccrun -n plan look -o p --keep-at-least 2", "ccrun -n plan look -o p --param keep_at_least=2");
-        is("ccrun look --target prod --yes", "ccrun look --target prod --yes");
-        is("ccrun --target prod look --since=1h -p x=1", "ccrun --target prod look --param since=1h -p x=1");
+        is(
+            "ccrun look --since 30m --fix",
+            "ccrun look --param since=30m --param fix=true",
+        );
+        is(
+            "ccrun run look --fix=false",
+            "ccrun run look --param fix=false",
+        );
+        is(
+            "ccrun -n plan look -o p --keep-at-least 2",
+            "ccrun -n plan look -o p --param keep_at_least=2",
+        );
+        is(
+            "ccrun look --target prod --yes",
+            "ccrun look --target prod --yes",
+        );
+        is(
+            "ccrun --target prod look --since=1h -p x=1",
+            "ccrun --target prod look --param since=1h -p x=1",
+        );
         is("ccrun history --since 1h", "ccrun history --since 1h");
         is("ccrun -e 1 --since", "ccrun -e 1 --since");
         is("ccrun look --help", "ccrun runbook-help look");

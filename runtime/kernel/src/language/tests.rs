@@ -208,7 +208,10 @@ fn a_deferred_action_is_told_what_the_run_failed_with() {
         outputs.collect::<Vec<_>>()
     };
     assert_eq!(told(""), ["nothing"]);
-    assert_eq!(told("throw #{ kind: \"a.b\", message: \"no\" };"), ["a.b: no"]);
+    assert_eq!(
+        told("throw #{ kind: \"a.b\", message: \"no\" };"),
+        ["a.b: no"]
+    );
     assert_eq!(
         told("check(\"c\", || false);"),
         ["check.failed: a step or check failed"]
