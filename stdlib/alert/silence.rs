@@ -54,7 +54,7 @@ pub struct SilenceOptions {
 /// Tell nobody of these alerts for a while: a key (`*` stands for anything), or labels that an alert must have,
 /// `severity`, `source` and `key` among them.
 ///
-/// It is kept in ccrun's state folder, and goes by itself. Returns a map: `id`, `matchers`, `until`, `reason`, `by`.
+/// It is kept in ccrun's state folder, and goes by itself. Returns a map: `id`, `matchers`, `ends`, `reason`, `by`.
 ///
 /// # Errors
 /// `alert.memory`, `alert.no_channel`, `alert.not_alertmanager`, `http.*`.
@@ -185,7 +185,7 @@ pub(super) async fn unsilence(cx: &Cx, id: String) -> Result<()> {
 /// # Example
 /// ```rhai
 /// for silence in alert::silences() {
-///     print(`${silence.id} until ${silence.until}: ${silence.reason}`);
+///     print(`${silence.id} until ${silence.ends}: ${silence.reason}`);
 /// }
 /// ```
 #[primitive(read, volatile, needs = alert(ANYTHING))]
@@ -227,10 +227,7 @@ fn to_map(silence: &Silence) -> Map {
     Map::from_iter([
         ("id".into(), silence.id.clone().into()),
         ("matchers".into(), matchers.into()),
-        (
-            "until".into(),
-            Dynamic::from(Timestamp::from(silence.until)),
-        ),
+        ("ends".into(), Dynamic::from(Timestamp::from(silence.until))),
         ("reason".into(), silence.reason.clone().into()),
         ("by".into(), silence.by.clone().into()),
     ])

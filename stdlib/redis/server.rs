@@ -54,7 +54,7 @@ impl Redis {
     ///
     /// # Example
     /// ```rhai,no_run
-    /// print(`answered in ${redis::connect().ping()}`);
+    /// print(`answered in ${redis::connect("redis://cache.internal").ping()}`);
     /// ```
     #[primitive(read, volatile, needs = redis(self.server.resource))]
     async fn ping(&self, cx: &Cx) -> Result<Duration> {
@@ -85,7 +85,7 @@ impl Redis {
     ///
     /// # Example
     /// ```rhai,no_run
-    /// let memory = redis::connect().info("memory");
+    /// let memory = redis::connect("redis://cache.internal").info("memory");
     /// check("Cache", || assert(memory.maxmemory == 0 || memory.used_memory < memory.maxmemory * 9 / 10));
     /// ```
     #[primitive(read, volatile, needs = redis(self.server.resource))]
@@ -119,7 +119,7 @@ impl Redis {
     ///
     /// # Example
     /// ```rhai,no_run
-    /// let cache = redis::connect();
+    /// let cache = redis::connect("redis://cache.internal");
     /// print(cache.query(["CONFIG", "GET", "maxmemory"]));
     /// print(cache.query(["GET", "session:1"]));
     /// ```
@@ -137,7 +137,7 @@ impl Redis {
     ///
     /// # Example
     /// ```rhai,no_run
-    /// redis::connect().command(["DEL", "session:1"]);
+    /// redis::connect("redis://cache.internal").command(["DEL", "session:1"]);
     /// ```
     #[primitive(change, needs = redis(self.server.resource), preview = plan_command)]
     async fn command(&self, cx: &Cx, command: Array) -> Result<Dynamic> {

@@ -93,7 +93,7 @@ fn a_letter_arrives_whatever_is_in_it() {
     );
     let mailbox = server.mailbox_with("Auto-Submitted: auto-generated");
     for text in [
-        "Subject: =?utf-8?",
+        "Subject: Sicherung =?utf-8?",
         "multipart/alternative",
         "From: Operations <ops@example.org>",
     ] {

@@ -26,7 +26,7 @@ impl Alertmanager {
             ],
         );
         let url = format!("http://{}", containers.port(&name, 9093));
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         let ready = [
             "exec",
             name.as_str(),
@@ -104,7 +104,7 @@ fn alertmanager_knows_the_alert_until_it_is_resolved_and_takes_silences() {
 
 /// Until something is so.
 fn wait(is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !is_so() {
         assert!(Instant::now() < deadline, "it did not become so");
     }
