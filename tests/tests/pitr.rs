@@ -160,7 +160,7 @@ fn archiving() -> Postgres {
 }
 
 fn switch(postgres: &Postgres, spool: &Path) -> String {
-    let name = postgres.psql("postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())");
+    let name = postgres.psql("postgres", "SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
     let _switched = postgres.psql("postgres", "SELECT pg_switch_wal()");
     waits_for(&format!("{name} in the spool"), || {
         spool.join(&name).exists()
@@ -498,6 +498,10 @@ fn what_no_backup_needs_goes_and_the_rest_still_leads_to_its_moments() {
     bed.marks("one");
     bed.switch();
     bed.ships().exits(0);
+    // What is older than the first backup led nowhere.
+    bed.asks("pg::prune_wal(STORE)[0].deleted")
+        .exits(0)
+        .prints("1");
     bed.asks("pg::prune_wal(STORE)[0].deleted")
         .exits(0)
         .prints("0");
@@ -611,7 +615,7 @@ touch data/recovery.signal
 echo "restore_command = 'f=\$(find {place}/store/wal -name %f.zst.age) && test -n \"\$f\" && age --decrypt -i {place}/key.txt \$f | zstd -d > %p'" >> data/postgresql.auto.conf
 echo "archive_mode = off" >> data/postgresql.auto.conf
 if test "$(id -u)" = 0; then chown -R postgres data; run="setpriv --reuid=postgres --regid=postgres --init-groups"; fi
-$run {bin}/pg_ctl start -D data -w -t 60 -o "-p 5499 -c listen_addresses='' -c unix_socket_directories={place}/data" -l data/log
+$run {bin}/pg_ctl start -D data -w -t 60 -o "-p 5499 -c max_connections=200 -c max_prepared_transactions=4 -c listen_addresses='' -c unix_socket_directories={place}/data" -l data/log
 "#,
         place = bed.place.path().display(),
         bin = bed.postgres.bin().display(),

@@ -321,7 +321,7 @@ fn explain(error: Error) -> Error {
         "the server takes no more replicating connections: `SHOW max_wal_senders`, `SHOW wal_level` (replica or logical); both need a restart"
     } else if said.contains("must be superuser or replication role") {
         "log in as the superuser: `db.login(\"postgres\", secret(\"POSTGRES_PASSWORD\"))`"
-    } else if said.contains("checksum") {
+    } else if said.contains("checksum error") || said.contains("checksum verification failed") {
         "pages on the server's disk are damaged: look at its log and its disk, and keep the backups that there are"
     } else if said.contains("has already been removed") {
         "the server removed log before it had gone by: give it a free replication slot (max_replication_slots), or raise wal_keep_size"

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ccrun_kernel::effect::Effect;
 use ccrun_kernel::value::Size;
@@ -29,7 +30,11 @@ pub struct Folder {
     bin: PathBuf,
     account: Option<Account>,
     port: u16,
+    started: Option<Instant>,
 }
+
+/// How long a server may take until it has a process.
+const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Who the files belong to, where ccrun is root: Postgres refuses to be.
 #[derive(Clone)]
@@ -92,6 +97,7 @@ impl Folder {
             bin,
             account,
             port,
+            started: None,
         };
         place.can_be_reached(parent).await?;
         Ok(place)
@@ -248,6 +254,7 @@ impl Folder {
             "--options",
             &options,
         ];
+        self.started = Some(Instant::now());
         let started = self.run(&words, Effect::Change).await?;
         started.check("pg_ctl start").map_err(|error| {
             Error::new("pg.recovery_failed", error.message().to_owned())
@@ -271,10 +278,11 @@ impl Folder {
             files.read(work, &path, Size::from_bytes(256 << 20))
         })
         .await?;
-        Ok((
-            String::from_utf8_lossy(&text).into_owned(),
-            status.code() == 0,
-        ))
+        let text = String::from_utf8_lossy(&text).into_owned();
+        // It has no process to be asked for in its first moments.
+        let begins = self.started.is_some_and(|at| at.elapsed() < BEGINS_WITHIN);
+        let ended = text.contains("FATAL:  ") || text.contains("database system is shut down");
+        Ok((text, status.code() == 0 || (begins && !ended)))
     }
 
     async fn run(&self, words: &[&str], effect: Effect) -> Result<Finished> {
