@@ -299,10 +299,10 @@ fn no_secret_is_seen_anywhere() {
             identity.to_public()
         ),
     );
-    let _done = bed.postgres.psql(
-        "postgres",
-        "ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()",
-    );
+    let _done = bed
+        .postgres
+        .psql("postgres", "ALTER SYSTEM SET log_statement = 'all'");
+    let _done = bed.postgres.psql("postgres", "SELECT pg_reload_conf()");
     let mut child = bed.story.command("ccrun --yes as.rhai");
     child
         .stdout(std::process::Stdio::piped())

@@ -491,6 +491,10 @@ fn whatever_goes_wrong_a_listed_backup_is_whole_and_the_database_stays() {
             }
             Action::Restore => {
                 bed.comes_back(run);
+                // A server may still have been making a database for somebody who was gone: then the next one removes it.
+                if !bed.made("%unfinished").is_empty() {
+                    bed.comes_back(run);
+                }
                 let left = bed.made("%unfinished");
                 assert!(left.is_empty(), "{what}: {left:?}");
             }

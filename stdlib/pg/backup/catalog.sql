@@ -33,5 +33,5 @@ SELECT json_build_object(
         SELECT json_object_agg(name, setting ORDER BY name) FROM pg_settings
         WHERE source NOT IN ('default', 'override', 'client', 'session', 'environment variable')), '{}'),
     'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-    'lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text
+    'lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text
 )::text

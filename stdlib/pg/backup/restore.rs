@@ -417,17 +417,20 @@ impl Drop for InTheMaking {
     }
 }
 
-/// Remove what restores left that were cut off: it says itself what it is, and nobody is making it. A `pg_restore` whose
-/// ccrun was killed may still be at it.
+/// Remove what restores left that were cut off: it says itself what it is, or is as empty as it was made, and nobody is making
+/// it. A `pg_restore` whose ccrun was killed may still be at it.
 async fn sweep(cx: &Cx, beside: &Arc<Server>) -> Result<()> {
     let sql = format!(
-        "SELECT coalesce(json_agg(datname)::text, '[]') FROM pg_database d WHERE datname LIKE '%\\_unfinished' AND starts_with(shobj_description(oid, 'pg_database'), $1) AND NOT EXISTS (SELECT FROM pg_locks l WHERE locktype = 'advisory' AND (l.classid::bigint << 32) | l.objid::bigint = {})",
+        "SELECT coalesce(json_object_agg(datname, coalesce(starts_with(shobj_description(oid, 'pg_database'), $1), false))::text, '{{}}') FROM pg_database d WHERE datname ~ '_[0-9a-f]{{4}}_unfinished$' AND NOT EXISTS (SELECT FROM pg_locks l WHERE locktype = 'advisory' AND (l.classid::bigint << 32) | l.objid::bigint = {})",
         LOCK.replace("$1", "datname")
     );
     let found = catalog::value(cx, beside, &sql, &[Dynamic::from(MARK.to_owned())]).await?;
-    let names: Vec<String> =
+    let found: HashMap<String, bool> =
         serde_json::from_str(&found.into_string().unwrap_or_default()).unwrap_or_default();
-    for name in names {
+    for (name, marked) in found {
+        if !marked && !is_empty(cx, &database_of(beside, &name)).await {
+            continue;
+        }
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", ident(&name));
         // That it can't be removed is no reason not to restore.
         let (level, message) = match execute(cx, beside, &[drop]).await {
@@ -446,6 +449,14 @@ async fn sweep(cx: &Cx, beside: &Arc<Server>) -> Result<()> {
         cx.log(level, message);
     }
     Ok(())
+}
+
+/// Whether a database has nothing but what every database has: one that was killed before it was marked.
+async fn is_empty(cx: &Cx, database: &Arc<Server>) -> bool {
+    // FirstNormalObjectId (access/transam.h): what is made after initdb has no smaller number.
+    let sql = "SELECT NOT EXISTS (SELECT FROM pg_class WHERE oid >= 16384) AND NOT EXISTS (SELECT FROM pg_proc WHERE oid >= 16384) AND NOT EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384) AND NOT EXISTS (SELECT FROM pg_type WHERE oid >= 16384) AND NOT EXISTS (SELECT FROM pg_largeobject_metadata)";
+    let empty = catalog::value(cx, database, sql, &[]).await;
+    empty.is_ok_and(|empty| empty.as_bool().unwrap_or(false))
 }
 
 /// What of the archive is wanted, if not all, and the tablespaces that it names.

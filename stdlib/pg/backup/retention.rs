@@ -110,19 +110,18 @@ pub fn decide(candidates: &[Candidate], keep: &Keep, now: &Timestamp) -> Result<
                 }
             }
         }
-        // A backup counts when it has been restored: the newest of these never goes, nor, while none is, the oldest
-        // that is left.
-        match mine.iter().find(|index| all[**index].verified) {
-            Some(index) if reasons[*index].is_empty() => {
-                reasons[*index].push("the newest that was verified".to_owned());
+        // A backup counts when it has been read back or restored. As long as the newest was not, nothing goes: who knows
+        // whether those that are made now are any good. And the newest that counts always stays.
+        let newest_verified = mine.iter().find(|index| all[**index].verified);
+        let unproven = mine.first().is_some_and(|newest| !all[*newest].verified);
+        for index in &mine {
+            if !reasons[*index].is_empty() {
+                continue;
             }
-            Some(_) => {}
-            None => {
-                for index in &mine {
-                    if reasons[*index].is_empty() {
-                        reasons[*index].push("none that is newer was verified".to_owned());
-                    }
-                }
+            if newest_verified == Some(index) {
+                reasons[*index].push("the newest that was verified".to_owned());
+            } else if unproven {
+                reasons[*index].push("the newest was not verified yet".to_owned());
             }
         }
     }
@@ -227,7 +226,13 @@ mod tests {
             backup(3, true),
             backup(4, true),
         ];
-        assert_eq!(kept(&all, &one), ["000001", "000003"]);
+        assert_eq!(kept(&all, &one).len(), 4);
+        let hourly = Keep {
+            hourly: 1,
+            ..rules()
+        };
+        let older = [backup(1, true), backup(2, false), backup(3, true)];
+        assert_eq!(kept(&older, &hourly), ["000001"]);
         let none = [backup(1, false), backup(2, false), backup(3, false)];
         assert_eq!(kept(&none, &one).len(), 3);
         let newest = [backup(1, true), backup(2, true), backup(3, false)];
@@ -257,9 +262,9 @@ mod tests {
                 let mine: Vec<&Candidate> = all.iter().filter(|each| each.database == database).collect();
                 let stays = |each: &&&Candidate| decided.iter().any(|other| other.id == each.id && other.keep);
                 let left: Vec<&&Candidate> = mine.iter().filter(stays).collect();
-                // What is kept has a verified one if there was one, and everything if there was none.
+                // What is kept has a verified one if there was one, and is everything if the newest is none.
                 prop_assert_eq!(left.iter().any(|each| each.verified), mine.iter().any(|each| each.verified));
-                if !mine.iter().any(|each| each.verified) {
+                if mine.first().is_some_and(|newest| !newest.verified) {
                     prop_assert_eq!(left.len(), mine.len());
                 }
                 prop_assert!(left.len() >= last.min(mine.len()));

@@ -268,9 +268,9 @@ pub(super) async fn one_of(
 /// Delete backups that need not be kept. Returns what was decided of each, newest first: maps with `id`, `started`,
 /// `size`, `keep`, `why`.
 ///
-/// A backup is kept if any rule wants it. Beside the rules: the newest verified one of each database always stays, and so
-/// does every one that is older than it as long as a newer one is not verified and no verified one would be left. What
-/// was begun more than a day ago and never completed goes.
+/// A backup is kept if any rule wants it. Beside the rules: the newest verified one of each database always stays, and
+/// as long as the newest of all was not verified, nothing of that database goes. What was begun more than a day ago and
+/// never completed goes.
 ///
 /// # Errors
 /// `pg.backup_option` if nothing would be kept; `pg.backup_damaged`; `s3.…` of the store.
