@@ -48,7 +48,7 @@ fn everything_that_watches_the_stack_is_proved_to_work() {
     stack.story.write("stack/fast.yml", &config);
     stack.story.write(
         "ccrun.toml",
-        &(std::fs::read_to_string(stack.story.path("ccrun.toml")).expect("ccrun.toml")
+        (std::fs::read_to_string(stack.story.path("ccrun.toml")).expect("ccrun.toml")
             + "redis = { service = \"redis\", password = \"secret:REDIS_PASSWORD\" }\nsmtp = { service = \"postal-smtp\", tls = \"none\", port = 25, from = \"ccrun@example.org\" }\n[target.test.alerts]\nam = { url = \"alertmanager\", service = \"alertmanager\" }\nmail = \"mail:ops@example.org\"\npost = { url = \"postal\", service = \"postal\", port = 5000, key = \"secret:POSTAL_SECRET_KEY\", to = [\"ops@example.org\"], from = \"ccrun@example.org\", severity = \"critical\" }\n")
             .replacen("[target.test.secrets]\nenv_file = \"test.env\"\nredis", "redis", 1),
     );

@@ -181,7 +181,7 @@ impl Loaded {
             .get_or_insert_with(|| {
                 let folder = std::env::current_dir().ok()?;
                 let config = Config::find(&folder).ok()?;
-                runbook::load(&app::locate(&config, Path::new(file))).ok()
+                runbook::load(app::locate(&config, Path::new(file))).ok()
             })
             .as_ref()
     }
