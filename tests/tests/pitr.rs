@@ -160,7 +160,10 @@ fn archiving() -> Postgres {
 }
 
 fn switch(postgres: &Postgres, spool: &Path) -> String {
-    let name = postgres.psql("postgres", "SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
+    let name = postgres.psql(
+        "postgres",
+        "SELECT pg_walfile_name(pg_current_wal_insert_lsn())",
+    );
     let _switched = postgres.psql("postgres", "SELECT pg_switch_wal()");
     waits_for(&format!("{name} in the spool"), || {
         spool.join(&name).exists()
