@@ -218,13 +218,8 @@ impl Finder<'_> {
     async fn point(&self, name: &str, ways: &[&Way]) -> Result<Target> {
         let points = self.archive.points(self.bucket).await?;
         let on_a_way = |timeline: u32, lsn: Lsn| {
-            ways.iter().any(|way| {
-                let segment = way
-                    .window
-                    .line
-                    .segment(lsn.0 / way.base.segment_size, way.base.segment_size);
-                segment.timeline == timeline
-            })
+            ways.iter()
+                .any(|way| way.window.line.timeline_at(lsn) == timeline)
         };
         let found: Vec<_> = points
             .iter()

@@ -217,7 +217,9 @@ impl Archive {
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        points.sort_by_key(|(_, point)| point.lsn);
+        points.sort_by_key(|(timeline, point)| (point.lsn, *timeline));
+        // The first segment of a timeline begins with a copy of its ancestor's.
+        points.dedup_by(|(_, later), (_, first)| later == first);
         Ok(points)
     }
 

@@ -64,6 +64,13 @@ pub fn lines(archive: &Archive, origin: Origin) -> Vec<Line> {
 }
 
 impl Line {
+    /// The timeline that holds at a position.
+    #[must_use]
+    pub fn timeline_at(&self, lsn: Lsn) -> u32 {
+        let part = self.parts.iter().rev().find(|(_, begin)| *begin <= lsn);
+        part.map_or(self.timeline, |(timeline, _)| *timeline)
+    }
+
     /// The segment of this number: that of the newest timeline which has begun by its end.
     #[must_use]
     pub fn segment(&self, number: u64, size: u64) -> Segment {
