@@ -95,7 +95,7 @@ async fn deliver(cx: &Cx, channel: &Definition, alert: &Alert) -> Result<(How, u
             Ok((How::Sent(None, String::new()), 1))
         }
         Some(Message::Http(outgoing)) => {
-            let (answer, attempts) = request(cx, channel, outgoing).await?;
+            let (answer, attempts) = request(cx, channel, *outgoing).await?;
             let status = answer.status.as_u16();
             let said = answer.excerpt(KEPT);
             channel.kind.channel.judge(&answer).map_err(|why| {

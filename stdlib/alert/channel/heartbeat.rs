@@ -27,6 +27,6 @@ impl Channel for Heartbeat {
         }
         let body = cut_bytes(&alert.body, BODY).into_bytes();
         to.request(Method::POST, address, "text/plain; charset=utf-8", body)
-            .map(|request| Some(Message::Http(request)))
+            .map(|request| Some(Message::Http(Box::new(request))))
     }
 }

@@ -114,7 +114,7 @@ pub trait Channel: Send + Sync {
 /// What is sent.
 pub enum Message {
     /// A request.
-    Http(Outgoing),
+    Http(Box<Outgoing>),
     /// A letter.
     Mail(Box<(Letter, Server)>),
     /// A text for standard output.
@@ -270,7 +270,7 @@ impl Receiver {
     pub fn post(&self, address: Address, json: &serde_json::Value) -> Result<Message> {
         let body = json.to_string().into_bytes();
         self.request(Method::POST, address, "application/json", body)
-            .map(Message::Http)
+            .map(|request| Message::Http(Box::new(request)))
     }
 
     /// A request, with the headers of the settings and what says who asks.

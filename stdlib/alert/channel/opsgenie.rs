@@ -51,7 +51,7 @@ impl Channel for Opsgenie {
         request
             .headers
             .insert(AUTHORIZATION, to.header("Authorization", &key)?);
-        Ok(Some(Message::Http(request)))
+        Ok(Some(Message::Http(Box::new(request))))
     }
 }
 

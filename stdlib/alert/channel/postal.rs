@@ -50,7 +50,7 @@ impl Channel for Postal {
             "x-server-api-key",
             to.header("X-Server-API-Key", key.expose())?,
         );
-        Ok(Some(Message::Http(request)))
+        Ok(Some(Message::Http(Box::new(request))))
     }
 
     /// Its status is always 200; whether it took the letter stands in the body.

@@ -37,6 +37,6 @@ impl Channel for Webhook {
             content_type.unwrap_or("application/json"),
             body.into_bytes(),
         )
-        .map(|request| Some(Message::Http(request)))
+        .map(|request| Some(Message::Http(Box::new(request))))
     }
 }

@@ -174,9 +174,9 @@ pub fn discord(request: &Request) -> Checked {
         if let Some(description) = embed.get("description") {
             total += length(text(description, "description", 4096)?);
         }
-        if !embed["color"]
+        if embed["color"]
             .as_u64()
-            .is_some_and(|color| color <= 0xff_ff_ff)
+            .is_none_or(|color| color > 0xff_ff_ff)
         {
             return Err(format!("the colour is {}", embed["color"]));
         }
