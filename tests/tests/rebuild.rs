@@ -1,5 +1,9 @@
 //! The life of backups on a stack: made, looked at, tried in the drill, swapped in, cleaned up; and the whole stack set up
 //! again from one, on a machine that has only ccrun, Docker, and the keys.
+#![allow(
+    clippy::print_stdout,
+    reason = "figures for whoever runs it with --nocapture"
+)]
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
