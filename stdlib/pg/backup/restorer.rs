@@ -115,11 +115,14 @@ fn sweep(parent: &Path) {
             .metadata()
             .and_then(|about| about.modified())
             .is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 2));
-        if named && mine && settled && entry.path().join("lock").exists() {
-            if let Ok(lock) = lock(&entry.path()) {
-                drop(std::fs::remove_dir_all(entry.path()));
-                drop(lock);
-            }
+        if named
+            && mine
+            && settled
+            && entry.path().join("lock").exists()
+            && let Ok(lock) = lock(&entry.path())
+        {
+            drop(std::fs::remove_dir_all(entry.path()));
+            drop(lock);
         }
     }
 }
