@@ -232,6 +232,15 @@ impl Containers {
     /// If it does not start.
     #[must_use]
     pub fn run(&self, name: &str, options: &[&str], command: &[&str]) -> String {
+        self.run_image(name, image(), options, command)
+    }
+
+    /// The same of another image.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn run_image(&self, name: &str, image: &str, options: &[&str], command: &[&str]) -> String {
         let name = format!("{}-{name}", self.name);
         let label = self.label();
         let mut arguments = vec![
@@ -245,10 +254,23 @@ impl Containers {
             &label,
         ];
         arguments.extend(options);
-        arguments.push(image());
+        arguments.push(image);
         arguments.extend(command);
         let _id = docker(&arguments);
         name
+    }
+
+    /// Where a port of a container is published.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[must_use]
+    pub fn port(&self, name: &str, port: u16) -> std::net::SocketAddr {
+        let published = docker(&["port", name, &format!("{port}/tcp")]);
+        let first = published.lines().next().unwrap_or_default();
+        first
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} publishes no port {port}"))
     }
 
     /// Wait until a container is in this state.

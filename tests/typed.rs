@@ -135,6 +135,12 @@ impl Story {
 }
 
 impl Seen {
+    /// The status that it ended with; -1 where a signal ended it.
+    #[must_use]
+    pub fn status(&self) -> i32 {
+        self.output.status.code().unwrap_or(-1)
+    }
+
     /// It ended with this status.
     ///
     /// # Panics

@@ -129,8 +129,48 @@ impl Container {
         self.inspect.image.as_deref().unwrap_or_default()
     }
 
+    /// Its address on one of its networks, while it runs.
+    pub fn address(&self) -> Option<String> {
+        let settings = self.inspect.network_settings.as_ref()?;
+        let networks = settings.networks.as_ref()?;
+        let mut addresses: Vec<&String> = networks
+            .values()
+            .filter_map(|network| network.ip_address.as_ref())
+            .filter(|address| !address.is_empty())
+            .collect();
+        // Whichever it is, the same one every time.
+        addresses.sort();
+        addresses.first().map(|address| (*address).clone())
+    }
+
+    /// The names of the networks that it is on.
+    pub fn networks(&self) -> Array {
+        let settings = self.inspect.network_settings.as_ref();
+        let networks = settings.and_then(|settings| settings.networks.as_ref());
+        let mut names: Vec<&String> = networks.into_iter().flat_map(|all| all.keys()).collect();
+        names.sort();
+        names.into_iter().cloned().map(Dynamic::from).collect()
+    }
+
+    /// Where a port of it is published: the host's address and port.
+    pub fn published(&self, port: u16) -> Option<(String, u16)> {
+        let settings = self.inspect.network_settings.as_ref()?;
+        let bindings = settings.ports.as_ref()?.get(&format!("{port}/tcp"))?;
+        bindings.iter().flatten().find_map(|binding| {
+            let address = binding.host_ip.clone().unwrap_or_default();
+            Some((address, binding.host_port.as_ref()?.parse().ok()?))
+        })
+    }
+
     fn to_map(&self) -> Map {
         let text = |text: Option<String>| text.map_or(Dynamic::UNIT, Dynamic::from);
+        let state = self.inspect.state.clone().unwrap_or_default();
+        // What never was, the engine writes as the year 1.
+        let time = |text: Option<String>| {
+            let at = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            at.filter(|at| at.as_second() > 0)
+                .map_or(Dynamic::UNIT, |at| Dynamic::from(Timestamp::from(at)))
+        };
         let config = self.inspect.config.as_ref();
         let image = config.and_then(|config| config.image.clone());
         let created = self
@@ -153,6 +193,19 @@ impl Container {
                 self.exit_code().map_or(Dynamic::UNIT, Dynamic::from),
             ),
             ("restarts".into(), Dynamic::from(self.restarts())),
+            (
+                "oom_killed".into(),
+                state.oom_killed.unwrap_or(false).into(),
+            ),
+            (
+                "error".into(),
+                text(state.error.filter(|error| !error.is_empty())),
+            ),
+            ("last_check".into(), text(self.last_check())),
+            ("started".into(), time(state.started_at)),
+            ("finished".into(), time(state.finished_at)),
+            ("address".into(), text(self.address())),
+            ("networks".into(), self.networks().into()),
             ("image".into(), text(image)),
             ("image_id".into(), self.image_id().to_owned().into()),
             ("created".into(), created),
@@ -244,7 +297,9 @@ pub struct PsOptions {
 
 impl Project {
     /// The project's containers: maps with `service`, `name`, `id`, `state`, `health` (`()` without a
-    /// health check), `exit_code`, `restarts`, `image`, `image_id`, `created`, `ports`.
+    /// health check), `exit_code`, `restarts`, `oom_killed`, `error` (why the engine could not start it),
+    /// `last_check` (what the health check said last), `started`, `finished`, `address` (its own, on one of
+    /// its networks; `()` where this machine can't reach it), `networks`, `image`, `image_id`, `created`, `ports`.
     ///
     /// # Errors
     /// `docker.unreachable`, `docker.denied`.
@@ -258,6 +313,16 @@ impl Project {
     #[primitive(read, volatile, needs = compose(self.0.name))]
     pub(super) async fn ps(&self, cx: &Cx, options: PsOptions) -> Result<Vec<Map>> {
         let containers = all(cx, &self.0).await?;
+        let engine = cx.client::<Engine>().await?;
+        // Addresses of containers mean something only on the machine that they are on.
+        let is_near = engine.host().address.starts_with("unix://");
+        let shown = |container: &Container| {
+            let mut map = container.to_map();
+            if !is_near {
+                map.insert("address".into(), Dynamic::UNIT);
+            }
+            map
+        };
         Ok(containers
             .iter()
             .filter(|container| !container.one_off)
@@ -266,7 +331,7 @@ impl Project {
                 let wanted = options.services.as_ref();
                 wanted.is_none_or(|names| names.contains(&container.service))
             })
-            .map(Container::to_map)
+            .map(shown)
             .collect())
     }
 }

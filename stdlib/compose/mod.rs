@@ -8,6 +8,7 @@
 //! ccrun: what is deployed does not depend on who deploys it. The permission names the project:
 //! `compose: ["command_center"]`.
 
+mod address;
 mod cli;
 mod config;
 mod containers;
@@ -50,6 +51,7 @@ pub fn namespace() -> Namespace {
         Project::services,
         Project::images,
         Project::ps,
+        Project::address,
         Project::drift,
         Project::wait_healthy,
         Project::up,

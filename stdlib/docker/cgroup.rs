@@ -21,6 +21,8 @@ const WINDOW: Duration = Duration::from_millis(250);
 pub struct Usage {
     /// Of one processor.
     pub cpu_percent: f64,
+    /// Since it started, in nanoseconds of one processor.
+    pub cpu_nanos: u64,
     /// In bytes, without what is only cached.
     pub memory: u64,
     /// In bytes: of the container, or what the machine has.
@@ -57,6 +59,7 @@ pub fn usage(ids: &[String]) -> HashMap<String, Usage> {
             let now = group.cpu_nanos()?;
             let elapsed = then.elapsed().as_nanos() as f64;
             let mut usage = group.counters(machine)?;
+            usage.cpu_nanos = now;
             usage.cpu_percent = now.saturating_sub(used) as f64 / elapsed * 100.0;
             Some(((*id).clone(), usage))
         })
@@ -145,6 +148,7 @@ impl Group {
             .map_or((0, 0), |text| network(&text));
         Some(Usage {
             cpu_percent: 0.0,
+            cpu_nanos: 0,
             memory: if inactive < memory {
                 memory - inactive
             } else {

@@ -1,5 +1,6 @@
 //! Programs inside of a container that runs.
 
+use std::io::Read as _;
 use std::time::Instant;
 
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
@@ -10,12 +11,13 @@ use ccrun_kernel::value::{Duration, Size};
 use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 use futures::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::bytes::Bytes;
 
 use super::container::Container;
 use super::lines::{Stream, frame};
 use crate::engine::{Engine, is_not_found, status};
-use crate::files::{Content, FilePath, Files, blocking};
+use crate::files::{Content, FilePath, Files, blocking, failed};
 use crate::process::{Capture, CommandLine, Environment};
 
 /// How a program is run in a container.
@@ -59,6 +61,21 @@ struct Finished {
     elapsed: std::time::Duration,
 }
 
+/// Pieces under way between the engine and a file.
+const UNDER_WAY: usize = 16;
+
+/// The bytes of a file that go to a program at once.
+const PIECE: usize = 64 << 10;
+
+/// What a program reads and where its output goes, besides what the options say.
+#[derive(Default)]
+struct Pipes {
+    /// Its standard input, piece by piece.
+    from: Option<Receiver<Bytes>>,
+    /// Who takes its standard output.
+    to: Option<Sender<Bytes>>,
+}
+
 impl Container {
     async fn run_inside(
         &self,
@@ -66,8 +83,10 @@ impl Container {
         command: &CommandLine,
         options: &ExecOptions,
         effect: Effect,
-        to: Option<tokio::sync::mpsc::Sender<Bytes>>,
+        pipes: Pipes,
     ) -> Result<Finished> {
+        let Pipes { from, to } = pipes;
+        let reads = options.stdin.is_some() || from.is_some();
         command.check(cx.redactor())?;
         let engine = cx.client::<Engine>().await?;
         let what = format!("run `{command}` in {}", self.name);
@@ -79,7 +98,9 @@ impl Container {
             let started = Instant::now();
             let mut stdout = Capture::new(limit);
             let mut stderr = Capture::new(limit);
-            let id = self.create_exec(&engine, command, options, &what).await?;
+            let id = self
+                .create_exec(&engine, command, options, reads, &what)
+                .await?;
             let start = StartExecOptions {
                 output_capacity: Some(64 << 10),
                 ..StartExecOptions::default()
@@ -98,11 +119,21 @@ impl Container {
             };
             let content = options.stdin.clone();
             let writing = async move {
-                if let Some(content) = content {
-                    // A program that does not read to the end is none of our business: its status is.
-                    if input.write_all(content.bytes()).await.is_ok() {
-                        let _ = input.shutdown().await;
+                // A program that does not read to the end is none of our business: its status is.
+                if let Some(content) = content
+                    && input.write_all(content.bytes()).await.is_err()
+                {
+                    return;
+                }
+                if let Some(mut from) = from {
+                    while let Some(bytes) = from.recv().await {
+                        if input.write_all(&bytes).await.is_err() {
+                            return;
+                        }
                     }
+                }
+                if reads {
+                    let _ = input.shutdown().await;
                 }
             };
             let reading = async {
@@ -172,7 +203,7 @@ impl Container {
         command: &CommandLine,
         environment: Environment,
         effect: Effect,
-        to: tokio::sync::mpsc::Sender<Bytes>,
+        to: Sender<Bytes>,
     ) -> Result<()> {
         let options = ExecOptions {
             user: None,
@@ -185,7 +216,11 @@ impl Container {
             trim: true,
             binary: false,
         };
-        self.run_inside(cx, command, &options, effect, Some(to))
+        let pipes = Pipes {
+            to: Some(to),
+            ..Pipes::default()
+        };
+        self.run_inside(cx, command, &options, effect, pipes)
             .await
             .map(drop)
     }
@@ -195,6 +230,7 @@ impl Container {
         engine: &Engine,
         command: &CommandLine,
         options: &ExecOptions,
+        reads: bool,
         what: &str,
     ) -> Result<String> {
         let mut words = vec![command.program().to_owned()];
@@ -206,7 +242,7 @@ impl Container {
                 .collect()
         });
         let create = CreateExecOptions {
-            attach_stdin: Some(options.stdin.is_some()),
+            attach_stdin: Some(reads),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             cmd: Some(words),
@@ -335,7 +371,7 @@ impl Container {
         command: CommandLine,
         options: ExecOptions,
     ) -> Result<Map> {
-        let finished = self.run_inside(cx, &command, &options, Effect::Change, None);
+        let finished = self.run_inside(cx, &command, &options, Effect::Change, Pipes::default());
         finished.await?.into_map(&options)
     }
 
@@ -358,7 +394,7 @@ impl Container {
         command: CommandLine,
         options: ExecOptions,
     ) -> Result<Map> {
-        let finished = self.run_inside(cx, &command, &options, Effect::Read, None);
+        let finished = self.run_inside(cx, &command, &options, Effect::Read, Pipes::default());
         finished.await?.into_map(&options)
     }
 
@@ -382,10 +418,8 @@ impl Container {
         file: FilePath,
         options: ExecOptions,
     ) -> Result<Map> {
-        /// Pieces under way between the engine and the disk.
-        const UNDER_WAY: usize = 16;
         let files = cx.client::<Files>().await?;
-        let (to, mut from) = tokio::sync::mpsc::channel::<Bytes>(UNDER_WAY);
+        let (to, mut from) = channel::<Bytes>(UNDER_WAY);
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let mut progress = cx.progress(format!("{} → {file}", self.name), None).bytes();
         let writing = blocking(cx, move |work| {
@@ -403,8 +437,12 @@ impl Container {
             Ok(written)
         });
         let running = async {
+            let pipes = Pipes {
+                to: Some(to),
+                ..Pipes::default()
+            };
             let finished = self
-                .run_inside(cx, &command, &options, Effect::Change, Some(to))
+                .run_inside(cx, &command, &options, Effect::Change, pipes)
                 .await?;
             let _ = end.send(());
             Ok(finished)
@@ -415,6 +453,56 @@ impl Container {
         let mut map = finished?.into_map(&options)?;
         map.insert("size".into(), Dynamic::from(Size::from_bytes(written)));
         Ok(map)
+    }
+
+    /// Run a program in the container that reads a file of this machine from its standard input, of any size.
+    ///
+    /// # Errors
+    /// As `exec`, and those of reading the file.
+    ///
+    /// # Example
+    /// ```rhai,no_run
+    /// docker::container("postgres").exec_from_file(["psql", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "app"], "seed.sql");
+    /// ```
+    #[primitive(change, needs = docker(self.name), needs = fs(file), preview = exec_from_file_preview)]
+    pub(super) async fn exec_from_file(
+        &self,
+        cx: &Cx,
+        command: CommandLine,
+        file: FilePath,
+        options: ExecOptions,
+    ) -> Result<Map> {
+        let files = cx.client::<Files>().await?;
+        // A file that can't be read is known before anything is started.
+        let opened = file.clone();
+        let (mut source, facts) = blocking(cx, move |_| files.open_file(&opened)).await?;
+        let (to, from) = channel::<Bytes>(UNDER_WAY);
+        let mut progress = cx.progress(format!("{file} → {}", self.name), None).bytes();
+        let reading = blocking(cx, move |work| {
+            progress.total(facts.len());
+            loop {
+                work.check()?;
+                let mut piece = Vec::with_capacity(PIECE);
+                let read = (&mut source)
+                    .take(PIECE as u64)
+                    .read_to_end(&mut piece)
+                    .map_err(|error| failed("read", &file, &error))?;
+                progress.advance(read as u64);
+                // The program's status says why it reads no more.
+                if read == 0 || to.blocking_send(piece.into()).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        let pipes = Pipes {
+            from: Some(from),
+            ..Pipes::default()
+        };
+        let running = self.run_inside(cx, &command, &options, Effect::Change, pipes);
+        let (finished, read) = tokio::join!(running, reading);
+        // Half a file is why the program failed.
+        read?;
+        finished?.into_map(&options)
     }
 }
 
@@ -461,6 +549,20 @@ async fn exec_preview(
 ) -> Result<Preview> {
     command.check(cx.redactor())?;
     Ok(Preview::new(format!("run `{command}` in {}", this.name)))
+}
+
+async fn exec_from_file_preview(
+    this: &Container,
+    cx: &Cx,
+    command: &CommandLine,
+    file: &FilePath,
+    _options: &ExecOptions,
+) -> Result<Preview> {
+    command.check(cx.redactor())?;
+    Ok(Preview::new(format!(
+        "run `{command}` in {} with {file} as its input",
+        this.name
+    )))
 }
 
 async fn exec_to_file_preview(

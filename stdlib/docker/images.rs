@@ -17,7 +17,7 @@ use tokio_util::bytes::Bytes;
 
 use super::copy::{FromChannel, pieces};
 use super::shape;
-use crate::engine::{Engine, is_not_found, not_found};
+use crate::engine::{Engine, credentials, is_not_found, not_found};
 use crate::files::{FilePath, Files, blocking, failed};
 
 /// Pieces under way between the disk and the engine.
@@ -196,11 +196,11 @@ impl Layers {
 
 /// Fetch an image. Returns its id; one that is here already and the newest is left as it is.
 ///
-/// Credentials are those that the engine's machine needs none for: a private registry's image is fetched by
-/// `compose::project().pull()`, which uses `docker login`.
+/// A private registry is shown what `docker login` left here, with its credential helpers.
 ///
 /// # Errors
-/// `docker.image_missing` if the registry has no such image, `docker.pull_failed` with the registry's reason.
+/// `docker.image_missing` if the registry has no such image, `docker.pull_failed` with the registry's reason,
+/// `docker.denied` if it wants to know who asks, `docker.credentials`.
 ///
 /// # Example
 /// ```rhai,no_run
@@ -218,8 +218,9 @@ pub(super) async fn pull(cx: &Cx, name: String) -> Result<String> {
     if !name.contains('@') {
         query = query.tag(tag.unwrap_or("latest"));
     }
+    let login = credentials(cx, &name).await?;
     let mut layers = Layers::new(cx, format!("pull {name}"));
-    let mut answers = std::pin::pin!(docker.create_image(Some(query.build()), None, None));
+    let mut answers = std::pin::pin!(docker.create_image(Some(query.build()), None, login));
     while let Some(answer) = answers.next().await {
         let answer =
             answer.map_err(|error| streamed(&engine, "docker.pull_failed", &what, error))?;
@@ -246,11 +247,28 @@ pub(super) fn streamed(
 ) -> Error {
     match error {
         bollard::errors::Error::DockerStreamError { error } => {
-            let kind = match error.contains("manifest unknown") || error.contains("not found") {
-                true if kind == "docker.pull_failed" => "docker.image_missing",
-                _ => kind,
+            let missing = error.contains("manifest unknown") || error.contains("not found");
+            let asked = [
+                "no basic auth credentials",
+                "unauthorized",
+                "authentication required",
+                "denied",
+            ];
+            let kind = match kind {
+                "docker.pull_failed" if missing => "docker.image_missing",
+                "docker.pull_failed" | "docker.push_failed"
+                    if asked.iter().any(|words| error.contains(words)) =>
+                {
+                    "docker.denied"
+                }
+                kind => kind,
             };
-            Error::new(kind, format!("could not {what}: {}", error.trim()))
+            let failed = Error::new(kind, format!("could not {what}: {}", error.trim()));
+            match kind {
+                "docker.denied" => failed
+                    .hint("the registry wants to know who asks: `docker login` with its address, then again"),
+                _ => failed,
+            }
         }
         error => engine.failed(what, error),
     }
@@ -306,10 +324,11 @@ async fn tag_preview(cx: &Cx, name: &str, new_name: &str) -> Result<Preview> {
     })
 }
 
-/// Send an image to the registry that its name says, as the engine is allowed to.
+/// Send an image to the registry that its name says, which is shown what `docker login` left here.
 ///
 /// # Errors
-/// `docker.push_failed` with the registry's reason, `docker.image_missing`.
+/// `docker.push_failed` with the registry's reason, `docker.denied` if it wants to know who asks,
+/// `docker.image_missing`, `docker.credentials`.
 ///
 /// # Example
 /// ```rhai,no_run
@@ -327,8 +346,9 @@ pub(super) async fn push(cx: &Cx, name: String) -> Result<()> {
     let query = PushImageOptionsBuilder::new()
         .tag(tag.unwrap_or("latest"))
         .build();
+    let login = credentials(cx, &name).await?;
     let mut layers = Layers::new(cx, format!("push {name}"));
-    let mut answers = std::pin::pin!(docker.push_image(repository, Some(query), None));
+    let mut answers = std::pin::pin!(docker.push_image(repository, Some(query), login));
     while let Some(answer) = answers.next().await {
         let answer =
             answer.map_err(|error| streamed(&engine, "docker.push_failed", &what, error))?;

@@ -78,6 +78,7 @@ pub fn namespace() -> Namespace {
         Container::exec,
         Container::exec_read,
         Container::exec_to_file,
+        Container::exec_from_file,
         Container::stats,
         stats::all,
         Container::start,

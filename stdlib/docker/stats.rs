@@ -3,7 +3,7 @@
 use bollard::models::{ContainerCpuStats, ContainerStatsResponse};
 use bollard::query_parameters::StatsOptionsBuilder;
 use ccrun_kernel::rhai::{Dynamic, Map};
-use ccrun_kernel::value::Size;
+use ccrun_kernel::value::{Duration, Size};
 use ccrun_kernel::{Cx, Result, primitive};
 use futures::StreamExt as _;
 
@@ -28,8 +28,8 @@ impl Container {
         }
     }
 
-    /// What it uses now: `cpu_percent` (of one processor, as `docker stats` shows it), `memory`,
-    /// `memory_limit`, `memory_percent`, `net_in`, `net_out`, `block_in`, `block_out`, `pids`. One that does
+    /// What it uses now: `cpu_percent` (of one processor, as `docker stats` shows it), `cpu_time`
+    /// (since it started), `memory`, `memory_limit`, `memory_percent`, `net_in`, `net_out`, `block_in`, `block_out`, `pids`. One that does
     /// not run uses nothing.
     ///
     /// # Errors
@@ -104,6 +104,12 @@ fn told(container: &Container, usage: &Usage) -> Map {
             "cpu_percent".into(),
             ((usage.cpu_percent * 100.0).round() / 100.0).into(),
         ),
+        (
+            "cpu_time".into(),
+            Dynamic::from(Duration::from(std::time::Duration::from_nanos(
+                usage.cpu_nanos,
+            ))),
+        ),
         ("memory".into(), size(usage.memory)),
         ("memory_limit".into(), size(usage.memory_limit)),
         ("memory_percent".into(), percent(memory, limit).into()),
@@ -152,6 +158,11 @@ fn used(sample: &ContainerStatsResponse) -> Usage {
     let pids = sample.pids_stats.as_ref().and_then(|pids| pids.current);
     Usage {
         cpu_percent: cpu(sample),
+        cpu_nanos: sample
+            .cpu_stats
+            .as_ref()
+            .and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage)
+            .unwrap_or(0),
         memory: taken,
         memory_limit: limit,
         net: (net_in, net_out),

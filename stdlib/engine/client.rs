@@ -10,8 +10,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use ccrun_kernel::config::Target;
 use ccrun_kernel::{Access, Client, Error, Result};
 
-use super::failure::failed;
+use super::failure::{failed, refused_over_there};
 use super::host::Host;
+use super::tunnel::Tunnel;
 
 /// Seconds that the engine may be silent: long, because an image takes its time; the deadline of the
 /// step and the primitives' own timeouts are what bounds a call.
@@ -22,6 +23,7 @@ pub struct Engine {
     docker: Docker,
     host: Host,
     read_only: bool,
+    _tunnel: Option<Tunnel>,
 }
 
 impl Client for Engine {
@@ -43,14 +45,26 @@ impl Engine {
         let host = Host::find(target, |name| {
             std::env::var(name).ok().filter(|text| !text.is_empty())
         })?;
-        let docker = connect(&host)?
-            .negotiate_version()
-            .await
-            .map_err(|error| failed(&host, "ask for its version", error))?;
+        let tunnel = match host.address.starts_with("ssh://") {
+            true => Some(Tunnel::open(&host).await?),
+            false => None,
+        };
+        let negotiated = connect(&host, tunnel.as_ref())?.negotiate_version().await;
+        let docker = negotiated.map_err(|error| {
+            match tunnel
+                .as_ref()
+                .map(Tunnel::said)
+                .filter(|said| !said.is_empty())
+            {
+                Some(said) => refused_over_there(&host, &said),
+                None => failed(&host, "ask for its version", error),
+            }
+        })?;
         Ok(Self {
             docker,
             host,
             read_only: true,
+            _tunnel: tunnel,
         })
     }
 
@@ -87,7 +101,12 @@ impl Engine {
     }
 }
 
-fn connect(host: &Host) -> Result<Docker> {
+fn connect(host: &Host, tunnel: Option<&Tunnel>) -> Result<Docker> {
+    if let Some(tunnel) = tunnel {
+        let socket = tunnel.socket().to_string_lossy();
+        return Docker::connect_with_unix(&socket, SILENCE, API_DEFAULT_VERSION)
+            .map_err(|error| failed(host, "reach it", error));
+    }
     let connected = match (host.address.split_once("://"), &host.tls) {
         (Some(("unix", path)), _) => {
             if !Path::new(path).exists() {
@@ -113,9 +132,6 @@ fn connect(host: &Host) -> Result<Docker> {
         }
         (Some(("tcp" | "http", _)), None) => {
             Docker::connect_with_http(&host.address, SILENCE, API_DEFAULT_VERSION)
-        }
-        (Some(("ssh", _)), _) => {
-            Docker::connect_with_ssh(&host.address, SILENCE, API_DEFAULT_VERSION, None)
         }
         _ => {
             return Err(Error::new(

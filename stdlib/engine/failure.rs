@@ -88,6 +88,58 @@ pub fn not_found<'n>(sort: &str, name: &str, known: impl Iterator<Item = &'n str
     Error::new("docker.not_found", format!("there is no {sort} `{name}`")).hint(hint)
 }
 
+/// No way to the machine by ssh.
+pub(super) fn unreachable_by_ssh(host: &Host, error: &openssh::Error) -> Error {
+    // As ssh writes to a terminal: several lines, each with a carriage return.
+    let why: Vec<String> = deepest(error)
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .collect();
+    let why = why.join("; ");
+    let hint = if why.contains("Permission denied") {
+        "ssh must get in without asking for a password: `ssh-copy-id`, or an agent (`ssh-add -l`)"
+    } else if why.contains("Host key verification failed") {
+        "the machine shows another key than before: somebody set it up anew, or it is another machine. \
+         `ssh-keygen -R` forgets the old key, once you know which"
+    } else {
+        "is the machine up? try `ssh` with the same user and machine"
+    };
+    Error::new(
+        "docker.unreachable",
+        format!(
+            "no way to the machine of {} (from {}): {why}",
+            host.address, host.origin
+        ),
+    )
+    .hint(hint)
+    .retryable()
+}
+
+/// The machine was reached, and its own Docker CLI found no engine.
+pub(super) fn refused_over_there(host: &Host, said: &str) -> Error {
+    let denied = said.contains("permission denied");
+    let hint = if denied {
+        "over there, add the user to the group `docker` (members of it are root in effect), or connect as root"
+    } else if said.contains("not found") {
+        "install the Docker CLI over there: `docker system dial-stdio` is what speaks to its engine"
+    } else {
+        "is Docker running over there? `systemctl status docker`"
+    };
+    let kind = if denied {
+        "docker.denied"
+    } else {
+        "docker.unreachable"
+    };
+    Error::new(
+        kind,
+        format!(
+            "the machine of {} (from {}) answers, and its Docker engine does not: {said}",
+            host.address, host.origin
+        ),
+    )
+    .hint(hint)
+}
+
 fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
     let io = match error {
         Bollard::IOError { err } => Some(err.kind()),
@@ -104,6 +156,12 @@ fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
             "docker.unreachable",
             "nothing listens there".to_owned(),
             "is it running? `systemctl start docker`, then `journalctl -u docker -n 50`",
+        ),
+        // What rustls says of certificates: theirs to us, and ours to them.
+        _ if host.tls.is_some() && deepest(error).to_lowercase().contains("certificate") => (
+            "docker.unreachable",
+            deepest(error),
+            "one side does not trust the other's certificate: `ca` must have signed the engine's, and its `--tlscacert` the one in `cert`",
         ),
         _ => (
             "docker.unreachable",

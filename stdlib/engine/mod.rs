@@ -6,11 +6,14 @@
 
 mod client;
 mod context;
+mod credentials;
 mod events;
 mod failure;
 mod host;
+mod tunnel;
 
 pub use client::Engine;
+pub use credentials::credentials;
 pub use events::{Heard, listen};
 pub use failure::{failed, is_not_found, not_found, status};
 pub use host::Host;

@@ -7,10 +7,10 @@ use ccrun_kernel::{Cx, Error, MaybeSecret, Result};
 use indexmap::IndexMap;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::address::Address;
 use super::options::{Basic, RequestOptions};
 use crate::document;
 use crate::json::FORMAT;
+use crate::web::Address;
 
 /// The body of a request, and what it is.
 #[derive(Clone)]

@@ -4,10 +4,8 @@ use ccrun_kernel::rhai::Map;
 use ccrun_kernel::{Cx, Error, Preview, Result, primitive};
 use reqwest::Method;
 
-use super::address::Address;
-use super::client::Intent;
-use super::exchange::Exchange;
 use super::options::RequestOptions;
+use crate::web::{Address, Intent};
 
 async fn change(
     cx: &Cx,
@@ -15,10 +13,12 @@ async fn change(
     address: &Address,
     options: &RequestOptions,
 ) -> Result<Map> {
-    Exchange::new(cx, method, Intent::Change, address, options)
-        .await?
-        .run(options.retries.unwrap_or(0))
-        .await
+    let retries = options.retries.unwrap_or(0);
+    super::run(
+        cx,
+        options.request(method, Intent::Change, address, retries)?,
+    )
+    .await
 }
 
 fn preview(

@@ -12,23 +12,22 @@
 //! from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, certificates from the system; `[target.X.http]` in
 //! `ccrun.toml` may name a `ca` file to trust as well.
 
-mod address;
 mod body;
 mod change;
-mod client;
-mod exchange;
-mod failure;
 mod options;
-mod pause;
 mod read;
-mod response;
 mod transfer;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
-use ccrun_kernel::{Namespace, primitives};
+use std::time::Instant;
+
+use ccrun_kernel::rhai::Map;
+use ccrun_kernel::{Cx, Namespace, Result, primitives};
+
+use crate::web::{Exchange, Request};
 
 /// Registers the namespace.
 #[must_use]
@@ -52,4 +51,12 @@ pub fn namespace() -> Namespace {
         transfer::upload,
         wait::wait_for,
     ])
+}
+
+/// Send a request; the response as scripts see it.
+async fn run(cx: &Cx, request: Request) -> Result<Map> {
+    let exchange = Exchange::new(cx, request).await?;
+    let started = Instant::now();
+    let (answer, attempts) = exchange.run().await?;
+    Ok(answer.into_map(started.elapsed(), attempts))
 }

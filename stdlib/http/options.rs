@@ -2,11 +2,13 @@
 
 use ccrun_kernel::rhai::{Dynamic, Map};
 use ccrun_kernel::value::{Duration, Size};
-use ccrun_kernel::{MaybeSecret, Options};
+use ccrun_kernel::{MaybeSecret, Options, Result};
 use indexmap::IndexMap;
+use reqwest::Method;
 
-use super::client::Connection;
+use super::body::{self, Body};
 use crate::files::Content;
+use crate::web::{Address, Connection, Expect, Intent, Request};
 
 /// A user name and a password.
 #[derive(Clone, Options)]
@@ -155,8 +157,47 @@ pub struct WaitOptions {
 }
 
 impl RequestOptions {
+    /// The request that these make.
+    ///
+    /// # Errors
+    /// `http.invalid_request`
+    pub fn request(
+        &self,
+        method: Method,
+        intent: Intent,
+        address: &Address,
+        retries: u32,
+    ) -> Result<Request> {
+        let body = self.content()?;
+        let headers = body::headers(
+            self.headers.as_ref(),
+            self.bearer.as_ref(),
+            self.basic.as_ref(),
+            address,
+            body.as_ref().and_then(|body| body.content_type),
+        )?;
+        let query = self.query.as_ref().map_or(Ok(Vec::new()), body::pairs)?;
+        let host = address.url().host_str().unwrap_or_default();
+        Ok(Request {
+            headers,
+            body: body.map(|Body { bytes, .. }| bytes),
+            connection: self.connection(host),
+            timeout: self.timeout.to_std(),
+            retries,
+            backoff: self.backoff.to_std(),
+            expect: match &self.expect {
+                Some(expected) => Expect::These(expected.clone()),
+                None if self.check => Expect::Success,
+                None => Expect::Any,
+            },
+            follow: self.follow,
+            max_body: self.max_body,
+            ..Request::new(method, intent, address.with_query(&query))
+        })
+    }
+
     /// What the connection is made of.
-    pub fn connection(&self, host: &str) -> Connection {
+    fn connection(&self, host: &str) -> Connection {
         Connection {
             connect_timeout: self.connect_timeout.to_std(),
             ca: self.ca.as_ref().map(|ca| ca.bytes().to_vec()),

@@ -4,20 +4,15 @@ use ccrun_kernel::rhai::Map;
 use ccrun_kernel::{Cx, Result, primitive};
 use reqwest::Method;
 
-use super::address::Address;
-use super::client::Intent;
-use super::exchange::Exchange;
 use super::options::RequestOptions;
+use crate::web::{Address, Intent};
 
 /// How often a read is tried again by itself.
 const READ_RETRIES: u32 = 2;
 
 async fn ask(cx: &Cx, method: Method, address: &Address, options: &RequestOptions) -> Result<Map> {
     let retries = options.retries.unwrap_or(READ_RETRIES);
-    Exchange::new(cx, method, Intent::Ask, address, options)
-        .await?
-        .run(retries)
-        .await
+    super::run(cx, options.request(method, Intent::Ask, address, retries)?).await
 }
 
 /// GET a URL, and return the response as a map (`status`, `ok`, `headers`, `body`, `json`, `url`,

@@ -16,12 +16,11 @@ use reqwest::{Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::address::Address;
+use super::body;
 use super::change::parse;
-use super::client::{Connection, Http, Intent};
 use super::options::{DownloadOptions, UploadOptions};
-use super::{body, exchange, failure, pause, response};
 use crate::files::{FilePath, Files, blocking, failed};
+use crate::web::{Address, Connection, Http, Intent, exchange, failure, pause, response};
 
 /// So many chunks may wait for the disk.
 const CHUNKS: usize = 16;

@@ -7,12 +7,10 @@ use ccrun_kernel::value::{Duration, Size};
 use ccrun_kernel::{Cx, Error, Result, primitive};
 use reqwest::Method;
 
-use super::address::Address;
 use super::body;
-use super::client::{Connection, Http};
-use super::failure;
 use super::options::WaitOptions;
-use super::response::{self, Answer};
+use crate::web::response::{self, Answer};
+use crate::web::{Address, Connection, Http, failure};
 
 /// Wait until a URL answers, and return that response.
 ///

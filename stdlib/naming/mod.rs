@@ -22,7 +22,9 @@ const WORDS: [&str; 17] = [
 ];
 
 /// Last words of a name that speaks about a secret without being one.
-const ABOUT: [&str; 8] = ["FILE", "PATH", "DIR", "ID", "NAME", "USER", "SOCK", "HOST"];
+const ABOUT: [&str; 12] = [
+    "FILE", "PATH", "DIR", "ID", "NAME", "USER", "SOCK", "HOST", "AUD", "EXP", "ROLES", "ROLE",
+];
 
 /// The shell's own.
 const NEVER: [&str; 2] = ["PWD", "OLDPWD"];
@@ -69,6 +71,8 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "x", false),
             ("POSTGRES_PASSWORD_FILE", "/run/secrets/pg", false),
             ("JWT_PUBLIC_KEY", "x", false),
+            ("GOTRUE_JWT_AUD", "authenticated", false),
+            ("GOTRUE_JWT_ADMIN_ROLES", "service_role", false),
             ("PWD", "/srv", false),
             ("OLDPWD", "/srv", false),
             ("DATABASE_URL", "postgres://db/app", false),

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use ccrun_kernel::rhai::{Array, Dynamic, Map};
-use ccrun_kernel::value::{Duration, Timestamp};
+use ccrun_kernel::rhai::{Dynamic, Map};
+use ccrun_kernel::value::Duration;
 use ccrun_kernel::{Cx, Error, Options, Result, primitive};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
-use sha2::{Digest as _, Sha256};
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::client::Network;
+use crate::certificate;
 
 /// How a certificate is asked for.
 #[derive(Clone, Options)]
@@ -89,8 +86,8 @@ async fn tls_certificate(cx: &Cx, host: String, options: CertificateOptions) -> 
     let [end, between @ ..] = chain else {
         return Err(failed("no certificate was presented".to_owned()));
     };
-    let problem = problem(&network, provider, end, between, &name);
-    let mut map = describe(end).map_err(failed)?;
+    let problem = certificate::problem(certificate::authorities(), provider, end, between, &name);
+    let mut map = certificate::describe(end).map_err(failed)?;
     let protocol = connection
         .protocol_version()
         .and_then(|version| version.as_str().map(str::to_owned))
@@ -103,82 +100,6 @@ async fn tls_certificate(cx: &Cx, host: String, options: CertificateOptions) -> 
     map.insert("trusted".into(), problem.is_none().into());
     map.insert("problem".into(), problem.map_or(Dynamic::UNIT, Into::into));
     Ok(map)
-}
-
-/// Why this machine does not trust it, if it does not.
-fn problem(
-    network: &Network,
-    provider: Arc<CryptoProvider>,
-    end: &CertificateDer<'_>,
-    between: &[CertificateDer<'_>],
-    name: &ServerName<'_>,
-) -> Option<String> {
-    let roots = Arc::new(network.authorities());
-    if roots.is_empty() {
-        return Some("this machine has no certificate authorities (`ca-certificates`)".to_owned());
-    }
-    let verifier = match WebPkiServerVerifier::builder_with_provider(roots, provider).build() {
-        Ok(verifier) => verifier,
-        Err(error) => return Some(error.to_string()),
-    };
-    verifier
-        .verify_server_cert(end, between, name, &[], UnixTime::now())
-        .err()
-        .map(|error| error.to_string())
-}
-
-fn describe(der: &CertificateDer<'_>) -> Result<Map, String> {
-    let (_, certificate) = X509Certificate::from_der(der)
-        .map_err(|error| format!("unreadable certificate: {error}"))?;
-    let time = |seconds: i64| {
-        jiff::Timestamp::from_second(seconds)
-            .map(Timestamp::from)
-            .map_err(|error| error.to_string())
-    };
-    let not_after = time(certificate.validity().not_after.timestamp())?;
-    let left = certificate.validity().not_after.timestamp() - jiff::Timestamp::now().as_second();
-    let names: Array = certificate
-        .subject_alternative_name()
-        .ok()
-        .flatten()
-        .map(|extension| &extension.value.general_names)
-        .into_iter()
-        .flatten()
-        .filter_map(name_of)
-        .map(Dynamic::from)
-        .collect();
-    Ok(Map::from_iter([
-        ("subject".into(), certificate.subject().to_string().into()),
-        ("issuer".into(), certificate.issuer().to_string().into()),
-        ("names".into(), names.into()),
-        (
-            "not_before".into(),
-            Dynamic::from(time(certificate.validity().not_before.timestamp())?),
-        ),
-        ("not_after".into(), Dynamic::from(not_after)),
-        (
-            "expires_in".into(),
-            Dynamic::from(Duration::from_secs(left)),
-        ),
-        ("serial".into(), certificate.raw_serial_as_string().into()),
-        ("sha256".into(), hex::encode(Sha256::digest(der)).into()),
-    ]))
-}
-
-fn name_of(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes)
-                .ok()
-                .map(|octets| std::net::Ipv4Addr::from(octets).to_string()),
-            16 => <[u8; 16]>::try_from(*bytes)
-                .ok()
-                .map(|octets| std::net::Ipv6Addr::from(octets).to_string()),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// Takes every certificate: it is looked at here, not relied on. That the server holds its key is

@@ -108,14 +108,6 @@ impl Network {
         builder.build().map_err(|error| failed(&error))
     }
 
-    /// The certificate authorities that this machine trusts.
-    #[must_use]
-    pub fn authorities(&self) -> rustls::RootCertStore {
-        let mut store = rustls::RootCertStore::empty();
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        store
-    }
-
     /// The addresses of this machine: interface, address, length of the prefix.
     ///
     /// # Errors

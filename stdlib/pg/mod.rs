@@ -6,6 +6,7 @@
 
 mod backup;
 mod bind;
+mod catalog;
 mod client;
 mod connect;
 mod database;
@@ -15,7 +16,6 @@ mod plan;
 mod pool;
 mod portable;
 mod rls;
-mod service;
 mod session;
 mod sql;
 mod statement;
@@ -50,10 +50,17 @@ pub fn namespace() -> Namespace {
         Database::script,
         Database::transaction,
         Database::login,
+        Database::tables,
+        Database::views,
+        Database::policies,
+        Database::grants,
+        Database::functions,
+        Database::roles,
         Database::as_user,
         Database::rls_audit,
         Database::rls_probe,
         Database::backup,
+        Database::base_backup,
         Database::restore,
         Database::swap,
         Database::checksums,
@@ -63,6 +70,11 @@ pub fn namespace() -> Namespace {
         backup::verify,
         backup::prune,
         backup::decided,
+        backup::ship_wal,
+        backup::wal,
+        backup::prune_wal,
+        backup::recover,
+        backup::recover_volume,
         Database::name,
         Database::host,
         Database::port,

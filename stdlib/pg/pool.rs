@@ -17,7 +17,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::connect::{Password, Server};
 use super::errors;
-use super::service;
+use crate::service;
 
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(20);
@@ -141,7 +141,7 @@ impl Pool {
         if self.server.is_service {
             // Asked each time: a container that was made again has another address.
             let (service, port) = (&self.server.host, self.server.port);
-            if let Some((host, port)) = service::address(&self.access, service, port).await? {
+            if let Some((host, port)) = service::address(&self.access, "pg", service, port).await? {
                 return Ok(options.host(&host).port(port));
             }
         }

@@ -1,6 +1,8 @@
 -- A reference tells whether a row of somebody else exists.
 -- expect: unique_without_tenant public.domains: domains_pkey
 -- expect: fkey_oracle public.tasks: tasks_domain_fkey
+-- probe: oracle public.tasks
+-- probe: oracle public.domains
 SET ROLE owner;
 CREATE TABLE public.domains (id text PRIMARY KEY DEFAULT md5(random()::text), user_id uuid NOT NULL REFERENCES auth.users, name text);
 CREATE INDEX ON public.domains (user_id);

@@ -1,5 +1,6 @@
 -- A child table that is granted itself.
 -- expect: rls_disabled public.children
+-- probe: leak public.children
 SET ROLE owner;
 CREATE TABLE public.parents (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users);
 CREATE INDEX ON public.parents (user_id);

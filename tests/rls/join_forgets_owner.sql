@@ -1,6 +1,7 @@
 -- The join asks whether the domain is there, and not whose it is.
 -- expect: security_definer_exposed public.is_domain(uuid)
 -- probe: leak public.tasks
+-- probe: influence public.is_domain
 SET ROLE owner;
 CREATE TABLE public.domains (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users, name text);
 CREATE INDEX ON public.domains (user_id);

@@ -1,10 +1,7 @@
 //! Many tables and large ones: what comes back is what went in, and ccrun's memory does not grow with it.
 //!
 //! Small by default. `CCRUN_BIG=10000/1024` makes 10,000 tables, and one of 1,024 MiB.
-#![allow(
-    clippy::print_stdout,
-    reason = "figures for whoever runs it with --nocapture"
-)]
+#![allow(clippy::print_stdout, reason = "a long test says what it measures")]
 
 use std::time::{Duration, Instant};
 

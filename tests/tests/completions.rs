@@ -48,3 +48,32 @@ fn a_typo_gets_the_nearest_name() {
     story.write("ccrun.toml", "[target.production]\nprotekt = true\n");
     story.types("ccrun deploy").exits(2).says("protect");
 }
+
+#[test]
+fn the_library_is_documented_like_the_rest() {
+    let story = Story::new();
+    story.types("ccrun doc").exits(0).prints("std/prometheus");
+    story
+        .types("ccrun doc std/prometheus")
+        .exits(0)
+        .prints("query(server, expression)")
+        .prints("import \"std/prometheus\" as prometheus;")
+        .hides("private");
+    story
+        .types("ccrun doc std/loki::push")
+        .exits(0)
+        .prints("push(server, labels, lines)");
+    story
+        .types("ccrun doc std/promethus")
+        .exits(2)
+        .says("did you mean `std/prometheus`?");
+    story
+        .types("ccrun doc std/loki::pusch")
+        .exits(2)
+        .says("did you mean `std/loki::push`?");
+    let module = story.json("ccrun doc std/grafana");
+    assert!(
+        module["functions"].as_array().unwrap().len() > 5,
+        "{module}"
+    );
+}

@@ -52,7 +52,7 @@ fn whatever_goes_wrong_what_ran_before_runs_again() {
     stack.deploy("").exits(0);
     let good = shape(&stack);
     let page = frontend(&stack);
-    assert_eq!(good.len(), 17, "{good:?}");
+    assert_eq!(good.len(), 18, "{good:?}");
     let versions = || {
         stack.sql("SELECT string_agg(version, ' ' ORDER BY version) FROM public.schema_migrations")
     };
@@ -305,7 +305,7 @@ fn killed_at_any_moment_it_goes_on_when_it_is_run_again() {
         if moment % 5 == 4 {
             stack.deploy("").exits(0);
             let now = shape(&stack);
-            assert_eq!(now.len(), 17, "moment {moment}: {now:?}");
+            assert_eq!(now.len(), 18, "moment {moment}: {now:?}");
             let new = format!("PGRST_LOG_LEVEL={word}");
             assert!(
                 now.iter().any(|line| line.contains(&new)),

@@ -50,3 +50,32 @@ fn runs_are_listed_and_filtered() {
     let shown = story.json(&format!("ccrun show {id}"));
     assert_eq!(shown["steps"][0]["status"], "failed");
 }
+
+#[test]
+fn a_run_knows_the_last_one_that_was_good() {
+    let story = Story::new()
+        .file("ccrun.toml", "[target.here]\n[target.there]\n")
+        .file(
+            "look.rhai",
+            r#"runbook(#{ params: #{ n: #{ type: "int", default: 0 }, good: #{ type: "bool", default: true } } });
+let before = last_good("Look");
+print(if before == () { "none" } else { `before: ${before.value.n}` });
+step("Look", || #{ n: params.n });
+check("Good", || params.good);"#,
+        );
+    let look = |options: &str| story.types(&format!("ccrun look.rhai --target here {options}"));
+    look("--n 1").exits(0).prints("none");
+    look("--n 2 --good=false").exits(1).prints("before: 1");
+    look("--n 3").exits(0).prints("before: 1");
+    look("--n 4").exits(0).prints("before: 3");
+    // Another target's runs are none of this one's, nor are another runbook's.
+    story
+        .types("ccrun look.rhai --target there")
+        .exits(0)
+        .prints("none");
+    story.write("other.rhai", story.read("look.rhai"));
+    story
+        .types("ccrun other.rhai --target here")
+        .exits(0)
+        .prints("none");
+}

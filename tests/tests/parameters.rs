@@ -73,3 +73,57 @@ fn at_a_terminal_it_is_asked_for() {
         .sees("typed.in 7d")
         .exit(0);
 }
+
+#[test]
+fn parameters_are_options_after_the_runbooks_name() {
+    let story = Story::new().file("ccrun.toml", "[target.here]\n").file(
+        "runbooks/look.rhai",
+        r#"//! Look around.
+runbook(#{ params: #{
+    since: #{ type: "duration", default: "30m", help: "How far back" },
+    fix:   #{ type: "bool", default: false, help: "Mend it" },
+    where_to: #{ type: "choice", choices: ["here", "there"], default: "here" },
+} });
+print(`${params.since} ${params.fix} ${params.where_to}`);"#,
+    );
+    let prints = |line: &str, text: &str| {
+        story.types(line).exits(0).prints(text);
+    };
+    prints("ccrun look --since 2h --fix", "2h true here");
+    prints(
+        "ccrun run look --since=2h --where-to there",
+        "2h false there",
+    );
+    prints(
+        "ccrun look --fix=false -p since=5m --quiet",
+        "5m false here",
+    );
+    prints("ccrun plan look --fix", "true");
+    // ccrun's own options go before those of the runbook.
+    prints("ccrun look --target here --fix --yes", "true");
+    story
+        .types("ccrun look --help")
+        .exits(0)
+        .prints("Look around.")
+        .prints("--since <DURATION>")
+        .prints("How far back [default: 30m]")
+        .prints("here, there");
+    story
+        .types("ccrun look --sinse 2h")
+        .exits(2)
+        .says("did you mean `--since`?");
+    story
+        .types("ccrun look --where-to nowhere")
+        .exits(2)
+        .says("there");
+    story
+        .types("ccrun look --since")
+        .exits(2)
+        .says("needs a value");
+    story.types("ccrun lock --fix").exits(2);
+    story
+        .types("ccrun words -- look")
+        .exits(0)
+        .prints("--where-to");
+    story.types("ccrun words --").exits(0).prints("look");
+}

@@ -1,9 +1,6 @@
 //! The life of backups on a stack: made, looked at, tried in the drill, swapped in, cleaned up; and the whole stack set up
 //! again from one, on a machine that has only ccrun, Docker, and the keys.
-#![allow(
-    clippy::print_stdout,
-    reason = "figures for whoever runs it with --nocapture"
-)]
+#![allow(clippy::print_stdout, reason = "a long test says what it measures")]
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;

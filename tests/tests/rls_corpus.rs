@@ -13,14 +13,16 @@ const ROLES: &str = "
     CREATE ROLE authenticated NOLOGIN NOINHERIT;
     CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
     CREATE ROLE authenticator LOGIN NOINHERIT;
-    GRANT anon, authenticated, service_role TO authenticator;
+    CREATE ROLE editor NOLOGIN NOINHERIT;
+    GRANT anon, authenticated, service_role, editor TO authenticator;
     CREATE ROLE owner LOGIN;";
 
 /// What single files change of the roles.
 const AS_BEFORE: &str = "
     REVOKE owner FROM authenticator;
     REVOKE service_role FROM authenticated;
-    ALTER ROLE authenticated NOBYPASSRLS;
+    REVOKE pg_execute_server_program FROM authenticated;
+    ALTER ROLE authenticated NOBYPASSRLS NOCREATEROLE;
     ALTER ROLE authenticator NOSUPERUSER;";
 
 fn files() -> Vec<PathBuf> {
@@ -70,6 +72,35 @@ fn found(story: &Story, server: &Postgres, database: &str, expression: &str) -> 
 }
 
 #[test]
+fn each_rule_has_a_schema_that_breaks_it_and_a_page() {
+    let mut rules = BTreeSet::new();
+    let folder = root().join("stdlib/pg/rls/audit");
+    for entry in std::fs::read_dir(folder).expect("the rules") {
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a file");
+        let ids = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("id: \"")?.strip_suffix("\","));
+        rules.extend(ids.map(str::to_owned));
+    }
+    assert!(rules.len() >= 36, "{rules:?}");
+    let broken: BTreeSet<String> = files()
+        .iter()
+        .map(|file| std::fs::read_to_string(file).expect("a file"))
+        .flat_map(|text| header(&text, "expect").unwrap_or_default())
+        .filter_map(|line| Some(line.split_once(' ')?.0.to_owned()))
+        .collect();
+    let page =
+        std::fs::read_to_string(root().join("docs/src/guide/rls-rules.md")).expect("the page");
+    let told: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(broken, rules, "rules, and those that some schema breaks");
+    assert_eq!(told, rules, "rules, and those that are explained");
+}
+
+#[test]
 fn everything_is_found_and_nothing_else() {
     let server = Postgres::start().expect("Postgres for the tests");
     let psql = |database: &str, sql: &str| drop(server.psql(database, sql));
@@ -78,7 +109,7 @@ fn everything_is_found_and_nothing_else() {
     let prelude =
         std::fs::read_to_string(root().join("tests/rls/prelude.inc")).expect("the prelude");
     let files = files();
-    assert!(files.len() >= 60, "{} files", files.len());
+    assert!(files.len() >= 120, "{} files", files.len());
     let mut wrong = Vec::new();
     for file in &files {
         let text = std::fs::read_to_string(file).expect("a file");

@@ -28,7 +28,7 @@ fn from_nothing_to_healthy_and_the_second_time_nothing_is_touched() {
         .prints("the stack is up")
         .says("0 failed");
     let before = stack.containers();
-    assert_eq!(before.lines().count(), 17, "{before}");
+    assert_eq!(before.lines().count(), 18, "{before}");
     assert!(
         before.lines().all(|line| line.ends_with(" healthy")),
         "{before}"

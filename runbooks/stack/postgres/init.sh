@@ -20,6 +20,10 @@ CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
 -- PostgREST connects as this one, which may do nothing but become one of the above.
 CREATE ROLE authenticator LOGIN NOINHERIT PASSWORD :'authenticator_password';
 GRANT anon, authenticated, service_role TO authenticator;
+-- PostgREST takes over the settings of the role that a request becomes, so the log says which one it was.
+ALTER ROLE anon SET application_name = 'anon';
+ALTER ROLE authenticated SET application_name = 'authenticated';
+ALTER ROLE service_role SET application_name = 'service_role';
 
 CREATE ROLE owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE supabase_auth_admin LOGIN NOINHERIT CREATEROLE PASSWORD :'auth_password';

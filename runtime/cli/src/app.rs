@@ -180,24 +180,7 @@ impl App {
 
     /// The folders in which runbooks are looked up by name.
     pub fn runbook_path(&self) -> Vec<PathBuf> {
-        let configured = self.config.get("runbooks").map(|value| match value {
-            toml_value if toml_value.is_array() => toml_value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|item| item.as_str().map(str::to_owned))
-                .collect(),
-            other => other
-                .as_str()
-                .map(str::to_owned)
-                .into_iter()
-                .collect::<Vec<_>>(),
-        });
-        let folders = configured.unwrap_or_else(|| vec!["runbooks".to_owned()]);
-        folders
-            .into_iter()
-            .map(|folder| self.config.folder.join(folder))
-            .collect()
+        runbook_path(&self.config)
     }
 
     /// The runbooks that can be run by name, sorted.
@@ -253,18 +236,7 @@ impl App {
 
     /// The file that is meant: a path, or a name from the runbook path.
     pub fn locate(&self, file: &Path) -> PathBuf {
-        if file.is_file() {
-            return file.to_owned();
-        }
-        let mut named = file.as_os_str().to_owned();
-        if file.extension().is_none() {
-            named.push(".rhai");
-        }
-        self.runbook_path()
-            .into_iter()
-            .map(|folder| folder.join(&named))
-            .find(|candidate| candidate.is_file())
-            .unwrap_or_else(|| file.to_owned())
+        locate(&self.config, file)
     }
 
     fn load_at(&self, path: &Path) -> Result<Runbook> {
@@ -456,6 +428,44 @@ const COMMANDS: [&str; 15] = [
     "run", "repl", "list", "doc", "new", "check", "history", "show", "resume", "plan", "apply",
     "lock", "secret", "doctor", "watch",
 ];
+
+/// The folders in which runbooks are looked up by name.
+fn runbook_path(config: &Config) -> Vec<PathBuf> {
+    let configured = config.get("runbooks").map(|value| match value {
+        toml_value if toml_value.is_array() => toml_value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect(),
+        other => other
+            .as_str()
+            .map(str::to_owned)
+            .into_iter()
+            .collect::<Vec<_>>(),
+    });
+    let folders = configured.unwrap_or_else(|| vec!["runbooks".to_owned()]);
+    folders
+        .into_iter()
+        .map(|folder| config.folder.join(folder))
+        .collect()
+}
+
+/// The file of a runbook: a path, or a name from the runbook path.
+pub fn locate(config: &Config, file: &Path) -> PathBuf {
+    if file.is_file() {
+        return file.to_owned();
+    }
+    let mut named = file.as_os_str().to_owned();
+    if file.extension().is_none() {
+        named.push(".rhai");
+    }
+    runbook_path(config)
+        .into_iter()
+        .map(|folder| folder.join(&named))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| file.to_owned())
+}
 
 fn collect(root: &Path, folder: &Path, entries: &mut Vec<Entry>) {
     let Ok(listing) = std::fs::read_dir(folder) else {

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     about,
     args_conflicts_with_subcommands = false,
     after_help = "Examples:
-  ccrun runbooks/hello.rhai --param name=Ada   run a runbook
+  ccrun runbooks/hello.rhai --name Ada         run a runbook (its parameters: ccrun FILE --help)
   ccrun --dry-run deploy                       say what it would change, change nothing
   ccrun -e 'docker::containers()'              evaluate and print
   ccrun                                        look around (REPL)
@@ -157,6 +157,19 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// What a runbook does, and its parameters: `ccrun RUNBOOK --help`.
+    #[command(hide = true)]
+    RunbookHelp {
+        /// The runbook.
+        file: PathBuf,
+    },
+    /// What may come next on a command line, for the completion scripts.
+    #[command(hide = true)]
+    Words {
+        /// The words that are there.
+        #[arg(last = true)]
+        typed: Vec<OsString>,
     },
     /// A runbook without the word `run`.
     #[command(external_subcommand)]
@@ -315,8 +328,9 @@ pub enum WatchCommand {
     },
 }
 
-/// Parse the command line. `ccrun FILE …` means `ccrun run FILE …`.
+/// Parse the command line. `ccrun FILE …` means `ccrun run FILE …`, and the parameters of a runbook may be options.
 pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let arguments = crate::runbook_options::rewrite(arguments)?;
     let cli = Cli::try_parse_from(&arguments)?;
     let Some(Command::Runbook(rest)) = &cli.command else {
         return Ok(cli);

@@ -4,9 +4,11 @@ mod app;
 mod cli;
 mod command;
 mod interrupt;
+mod library;
 mod prompt;
 mod render;
 mod repl;
+mod runbook_options;
 mod watch;
 
 use std::process::ExitCode;

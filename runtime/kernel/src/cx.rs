@@ -9,7 +9,7 @@ use crate::client::{Access, Client};
 use crate::config::Target;
 use crate::effect::Effect;
 use crate::error::{Error, Location, Result};
-use crate::event::{Event, Level};
+use crate::event::{CheckStatus, Event, Level};
 use crate::primitive::{Need, Primitive};
 use crate::run::Run;
 use crate::scope::Scope;
@@ -82,6 +82,55 @@ impl Cx {
         self.run().folder()
     }
 
+    /// Ask for a permission that the arguments alone did not tell: which channels an alert goes to, which server the
+    /// target means, which files the options name. To be asked before anything is done. `effect` is what is done to that
+    /// resource, where it is not what the primitive does. The primitive declares the capability with
+    /// [`crate::permission::ANYTHING`].
+    ///
+    /// # Errors
+    /// `permission_denied` with the line that would allow it.
+    pub fn permit(
+        &self,
+        capability: &'static str,
+        resource: &str,
+        effect: Option<Effect>,
+    ) -> Result<()> {
+        let need = Need::new(capability, resource.to_owned(), effect);
+        self.run()
+            .permit(&need, effect.unwrap_or(self.primitive.effect))
+            .map_err(|error| error.detail("primitive", self.primitive.path()))
+    }
+
+    /// Record a finding, as `check` does: a failed one makes the run's status say so.
+    pub fn finding(
+        &self,
+        name: impl Into<String>,
+        status: CheckStatus,
+        evidence: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        match status {
+            CheckStatus::Ok | CheckStatus::Info | CheckStatus::Unknown => {}
+            CheckStatus::Warn => self.run().counters().warning(),
+            CheckStatus::Fail => self.run().counters().failed(),
+        }
+        self.emit(Event::Check {
+            name: name.into(),
+            status,
+            evidence: evidence.into(),
+            fix,
+            id: None,
+            why: None,
+            explains: Vec::new(),
+        });
+    }
+
+    /// The run's own number, as the journal has it.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        self.run().id().to_string()
+    }
+
     /// Whether nothing may change.
     #[must_use]
     pub fn dry_run(&self) -> bool {
@@ -98,15 +147,6 @@ impl Cx {
     /// it only to clean up in an orderly way.
     pub async fn cancelled(&self) {
         self.scope.stopped().await;
-    }
-
-    /// Ask for the permission to touch one more thing: what the options of a call name, and its declaration can't.
-    ///
-    /// # Errors
-    /// `permission_denied`.
-    pub fn permit(&self, capability: &'static str, effect: Effect, resource: String) -> Result<()> {
-        let need = Need::new(capability, resource, Some(effect));
-        self.run().permit(&need, effect)
     }
 
     /// Tell the operator something.

@@ -142,6 +142,15 @@ pub enum Event {
         evidence: String,
         /// What would mend it.
         fix: Option<String>,
+        /// Which finding it is, for looking it up: `postgres/down`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// Why it matters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// What else was found, which this one explains.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        explains: Vec<String>,
     },
     /// A step ended.
     StepFinished {
@@ -201,6 +210,8 @@ pub enum Level {
 pub enum CheckStatus {
     /// As it should be.
     Ok,
+    /// Good to know: nothing has to be done.
+    Info,
     /// Not as it should be, and not urgent.
     Warn,
     /// Wrong: the run's exit status says so.

@@ -224,3 +224,30 @@ fn files_and_folders_go_in_and_come_out() {
     }
     assert!(!folder.0.join("x").exists());
 }
+
+#[test]
+fn a_file_of_any_size_is_read_by_a_program() {
+    let bed = Containers::new();
+    let _ = bed.run("web", SLEEP, &["sleep", "600"]);
+    let folder = Scratch::new();
+    std::fs::write(folder.0.join("zeros"), vec![0_u8; 50_000_000]).unwrap();
+    let counted = run_in(
+        &folder,
+        &bed,
+        r#"docker::container("NAME-web").exec_from_file(["wc", "-c"], "zeros").stdout"#,
+    );
+    assert_eq!(to_json(&counted.unwrap()), "50000000");
+    // One that does not read to the end is judged by its status.
+    let status = run_in(
+        &folder,
+        &bed,
+        r#"docker::container("NAME-web").exec_from_file(["head", "-c", "1"], "zeros").status"#,
+    );
+    assert_eq!(to_json(&status.unwrap()), 0);
+    let missing = run_in(
+        &folder,
+        &bed,
+        r#"docker::container("NAME-web").exec_from_file(["cat"], "nothing")"#,
+    );
+    assert_eq!(missing.unwrap_err().kind(), "fs.not_found");
+}

@@ -4,7 +4,7 @@
 )]
 
 mod requests;
-mod server;
+
 mod transfers;
 mod trust;
 

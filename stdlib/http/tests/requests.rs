@@ -4,8 +4,8 @@ use std::net::TcpListener;
 
 use ccrun_kernel::rhai::Map;
 
-use super::server::{Reply, Server};
 use super::{dry, fails, map, run};
+use crate::web::server::{Reply, Server};
 
 #[test]
 fn a_json_answer_is_a_value() {

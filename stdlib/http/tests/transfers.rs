@@ -7,7 +7,7 @@ use ccrun_kernel::testing::{Scratch, eval_in};
 use sha2::{Digest as _, Sha256};
 
 use super::namespaces;
-use super::server::{Reply, Server};
+use crate::web::server::{Reply, Server};
 
 /// A body in which every place is different.
 fn content() -> Vec<u8> {

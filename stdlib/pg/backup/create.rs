@@ -146,6 +146,7 @@ impl Database {
             buckets,
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
+            base: None,
             objects: std::mem::take(&mut set.parts),
         };
         set.commit(&manifest).await?;
@@ -240,7 +241,7 @@ impl Set<'_> {
             .hint("letters, digits, `.`, `_` and `-`; not `database`, `globals` or `base`"));
         }
         self.cx
-            .permit("fs", Effect::Read, path.display().to_string())?;
+            .permit("fs", &path.display().to_string(), Some(Effect::Read))?;
         let files = self.cx.client::<Files>().await?;
         let (file, _) = files.open_file(path)?;
         let (to, from) = mpsc::channel(UNDER_WAY);

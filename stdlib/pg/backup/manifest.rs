@@ -8,6 +8,7 @@ use ccrun_kernel::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::archive::TableData;
+use super::wal::Lsn;
 
 /// The name of the object that makes a backup one.
 pub const MANIFEST: &str = "manifest.json";
@@ -65,6 +66,37 @@ pub struct Manifest {
     pub recipients: Vec<String>,
     /// What the operator says of it.
     pub note: Option<String>,
+    /// Of a base backup: what recovery needs to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+}
+
+/// Which moments a base backup leads to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// The timeline it was taken on.
+    pub timeline: u32,
+    /// Where replay begins.
+    pub start: Lsn,
+    /// Where it must have got for the cluster to be consistent.
+    pub end: Lsn,
+    /// The server's clock after that.
+    #[serde(with = "moment")]
+    pub ended: Timestamp,
+    /// How large a segment of the log is.
+    pub segment_size: u64,
+    /// Whether pages have checksums.
+    pub checksums: bool,
+    /// The first transaction that had not begun then.
+    pub next_xid: u64,
+    /// How many files, without the log's.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The segments that came along.
+    pub wal: Vec<String>,
+    /// Who the files belong to: numbers of the user and the group.
+    pub owner: (u64, u64),
 }
 
 /// How the database was read.
@@ -298,6 +330,18 @@ impl Manifest {
                 self.objects.iter().map(Part::to_script).collect();
             set("objects", objects.into());
             set("encrypted", (!self.recipients.is_empty()).into());
+            if let Some(base) = &self.base {
+                let json = serde_json::to_value(base)
+                    .map_err(|error| Error::new("pg.protocol", error.to_string()))?;
+                let mut value = ccrun_kernel::value::from_json(&json);
+                if let Some(mut map) = value.write_lock::<ccrun_kernel::rhai::Map>() {
+                    map.insert("ended".into(), Dynamic::from(base.ended.clone()));
+                    let size = |bytes| Dynamic::from(Size::from_bytes(bytes));
+                    map.insert("bytes".into(), size(base.bytes));
+                    map.insert("segment_size".into(), size(base.segment_size));
+                }
+                set("base", value);
+            }
             set(
                 "verified",
                 verified.map_or(Dynamic::UNIT, |verified| {
@@ -340,7 +384,7 @@ impl From<TableData> for Table {
 }
 
 /// A moment as RFC 3339 has it.
-mod moment {
+pub(super) mod moment {
     use super::Timestamp;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 

@@ -5,6 +5,7 @@
 //! backup: it is not listed, and goes with the next clean-up.
 
 mod archive;
+mod base;
 mod catalog;
 mod create;
 mod files;
@@ -12,6 +13,7 @@ mod globals;
 mod manifest;
 mod objects;
 mod properties;
+mod recover;
 mod restore;
 mod restorer;
 mod retention;
@@ -21,8 +23,11 @@ mod sets;
 mod swap;
 mod tool;
 mod verify;
+mod wal;
 
 pub(super) use files::*;
 pub(super) use objects::*;
+pub(super) use recover::*;
 pub(super) use sets::*;
 pub(super) use verify::*;
+pub(super) use wal::*;

@@ -41,7 +41,7 @@ pub(super) async fn pack(set: &mut Set<'_>, name: &str, store: &Store) -> Result
         )
         .hint("letters, digits, `.`, `_` and `-`"));
     }
-    set.cx.permit("s3", Effect::Read, store.resource())?;
+    set.cx.permit("s3", &store.resource(), Some(Effect::Read))?;
     let bucket = store.reader(set.cx).await?;
     let part = format!("bucket.{name}.tar");
     let (to, from) = channel(AT_ONCE);

@@ -304,7 +304,9 @@ async fn ready(
         None => Vec::new(),
     };
     let bucket = store.reader(cx).await?;
-    let manifest = sets::one(&bucket, &options.prefix, id).await?.manifest;
+    let manifest = sets::one_of(&bucket, &options.prefix, id, Some(Kind::Logical))
+        .await?
+        .manifest;
     if manifest.kind != Kind::Logical {
         return wrong(
             format!(

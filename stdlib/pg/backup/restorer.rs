@@ -15,7 +15,7 @@ use super::tool::{self, Toolbox};
 use crate::docker;
 use crate::engine::Engine;
 use crate::pg::connect::Server;
-use crate::pg::service;
+use crate::service;
 
 /// Where the archive lies while `pg_restore` reads it: parallel restoring needs a file.
 pub(super) struct Spool {
@@ -221,7 +221,7 @@ impl<'c> Restorer<'c> {
             && let Ok(engine) = cx.client::<Engine>().await
             && engine.host().address.starts_with("unix://")
         {
-            let found = service::container(&engine, cx.target(), &server.host).await?;
+            let found = service::container(&engine, cx.target(), "pg", &server.host).await?;
             let client = cx.client::<crate::pg::client::PgClient>().await?;
             let (_, password) = client.login(server).await?;
             return Ok(Self::Beside {

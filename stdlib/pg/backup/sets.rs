@@ -8,7 +8,7 @@ use ccrun_kernel::{Cx, Error, Options, Preview, Result, primitive};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::create::folder_of;
-use super::manifest::{LARGEST, MANIFEST, Manifest, VERIFIED, Verified};
+use super::manifest::{Kind, LARGEST, MANIFEST, Manifest, VERIFIED, Verified};
 use super::retention::{self, Keep};
 use crate::s3::Store;
 use crate::store::Bucket;
@@ -21,6 +21,8 @@ pub struct ListOptions {
     prefix: String,
     /// Only those of this database.
     database: Option<String>,
+    /// Only these: `logical` (a database, by `db.backup`) or `base` (a whole server, by `db.base_backup`).
+    kind: Option<String>,
 }
 
 /// What is kept.
@@ -90,6 +92,18 @@ pub(in crate::pg) async fn backups(
     if let Some(database) = &options.database {
         known.retain(|backup| backup.manifest.database.name == *database);
     }
+    match options.kind.as_deref() {
+        None => {}
+        Some("logical") => known.retain(|backup| backup.manifest.kind == Kind::Logical),
+        Some("base") => known.retain(|backup| backup.manifest.kind == Kind::Base),
+        Some(other) => {
+            return Err(Error::new(
+                "pg.backup_option",
+                format!("there is no kind of backup `{other}`"),
+            )
+            .hint("there are `logical` and `base`"));
+        }
+    }
     known
         .iter()
         .map(|backup| backup.manifest.to_script(backup.verified.as_ref()))
@@ -97,7 +111,7 @@ pub(in crate::pg) async fn backups(
 }
 
 /// The store, unless it is a folder that nobody has made yet.
-async fn opened(cx: &Cx, store: &Store) -> Result<Option<Arc<Bucket>>> {
+pub(super) async fn opened(cx: &Cx, store: &Store) -> Result<Option<Arc<Bucket>>> {
     match store.reader(cx).await {
         Ok(bucket) => Ok(Some(bucket)),
         Err(error) if error.kind() == "s3.no_bucket" => Ok(None),
@@ -198,6 +212,16 @@ async fn find(bucket: &Arc<Bucket>, prefix: &str, id: &str) -> Result<Option<Kno
 
 /// One backup: by its id, the beginning of it, or `latest`.
 pub(super) async fn one(bucket: &Arc<Bucket>, prefix: &str, id: &str) -> Result<Known> {
+    one_of(bucket, prefix, id, None).await
+}
+
+/// The same, where `latest` is the newest of a kind.
+pub(super) async fn one_of(
+    bucket: &Arc<Bucket>,
+    prefix: &str,
+    id: &str,
+    kind: Option<Kind>,
+) -> Result<Known> {
     if is_id(id)
         && let Some(known) = find(bucket, prefix, id).await?
     {
@@ -207,7 +231,10 @@ pub(super) async fn one(bucket: &Arc<Bucket>, prefix: &str, id: &str) -> Result<
     let count = all.len();
     let mut fitting: Vec<Known> = all
         .into_iter()
-        .filter(|known| id == "latest" || (!id.is_empty() && known.manifest.id.starts_with(id)))
+        .filter(|known| match id {
+            "latest" => kind.is_none_or(|kind| known.manifest.kind == kind),
+            _ => !id.is_empty() && known.manifest.id.starts_with(id),
+        })
         .collect();
     if id == "latest" {
         fitting.truncate(1);
@@ -352,7 +379,11 @@ async fn decide(
         .iter()
         .map(|known| retention::Candidate {
             id: known.manifest.id.clone(),
-            database: known.manifest.database.name.clone(),
+            // A base backup is of all databases of a server, so those of a cluster are judged together.
+            database: match known.manifest.kind {
+                Kind::Logical => known.manifest.database.name.clone(),
+                Kind::Base => format!("/{}", known.manifest.server.system_identifier),
+            },
             started: known.manifest.started.clone(),
             size: known.manifest.size(),
             verified: known.verified.is_some(),

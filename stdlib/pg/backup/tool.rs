@@ -17,8 +17,8 @@ use crate::docker::{self, Container};
 use crate::engine::Engine;
 use crate::pg::client::PgClient;
 use crate::pg::connect::Server;
-use crate::pg::service;
 use crate::process::{CommandLine, Environment, Launch, Processes, program_in_path};
+use crate::service;
 
 /// How much of a tool's output is passed on at once.
 const PIECE: usize = 256 << 10;
@@ -56,7 +56,7 @@ impl<'c> Toolbox<'c> {
         if server.is_service
             && let Ok(engine) = cx.client::<Engine>().await
         {
-            let found = service::container(&engine, cx.target(), &server.host).await?;
+            let found = service::container(&engine, cx.target(), "pg", &server.host).await?;
             let id = found.id.unwrap_or_default();
             let container = docker::one(cx, &id).await?;
             return Self::new(cx, server, Tools::Inside(container)).await;

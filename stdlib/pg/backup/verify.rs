@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 
 use super::archive::{self, Contents};
+use super::base;
 use super::create::folder_of;
 use super::manifest::{Kind, Manifest, Part, Table, VERIFIED, Verified};
 use super::seal::{self, Inlet};
@@ -73,6 +74,11 @@ pub(in crate::pg) async fn verify(
         } else if part.name == "database" && manifest.kind == Kind::Logical {
             let contents = reader.open(part, |plain| archive::read(plain)).await?;
             compare(&manifest, &contents)?;
+        } else if part.name == "base" && manifest.kind == Kind::Base {
+            let contents = reader
+                .open(part, |plain| base::read(plain, &mut base::Nothing))
+                .await?;
+            same_base(&manifest, &contents)?;
         } else {
             reader
                 .open(part, |plain| io::copy(plain, &mut io::sink()).map(drop))
@@ -102,6 +108,14 @@ pub(super) async fn note(bucket: &Bucket, folder: &str, verified: &Verified) -> 
     bucket
         .put(&format!("{folder}/{VERIFIED}"), text.into())
         .await
+}
+
+/// That something was made of a backup, and is right.
+pub(super) fn restored() -> Verified {
+    Verified {
+        at: Timestamp::now(),
+        how: "restored".to_owned(),
+    }
 }
 
 /// Whether an archive holds what the manifest says.
@@ -152,6 +166,27 @@ pub(super) fn without_key(manifest: &Manifest) -> Error {
         "give the key of {}: `key: secret(\"BACKUP_KEY\")`",
         manifest.recipients.join(" or ")
     ))
+}
+
+/// Whether a base backup holds what the manifest says.
+pub(super) fn same_base(manifest: &Manifest, contents: &base::Contents) -> Result<()> {
+    let same = manifest.base.as_ref().is_some_and(|noted| {
+        contents.system.to_string() == manifest.server.system_identifier
+            && (contents.start, contents.end) == (noted.start, noted.end)
+            && (contents.files, contents.bytes) == (noted.files, noted.bytes)
+            && contents.has_its_wal(noted.segment_size).is_ok()
+    });
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(
+        "pg.backup_damaged",
+        format!(
+            "the base backup {} holds another server's files than its manifest says",
+            manifest.id
+        ),
+    )
+    .hint("take another: `ccrun backups` lists them; find out who writes into the store"))
 }
 
 /// Reads the objects of a backup.

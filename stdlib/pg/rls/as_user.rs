@@ -94,12 +94,27 @@ async fn enter(
     claims
         .entry("role")
         .or_insert_with(|| role.to_owned().into());
+    // The older settings, one for each claim, would be asked before the token.
+    let legacy: String = claims
+        .keys()
+        .map(String::as_str)
+        .chain(["sub", "role", "email"])
+        .filter(|name| {
+            name.starts_with(|sign: char| sign.is_ascii_lowercase())
+                && name
+                    .chars()
+                    .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_')
+        })
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .map(|name| format!("set_config('request.jwt.claim.{name}', '', true), "))
+        .collect();
     let json = serde_json::Value::Object(claims).to_string();
-    // The role last: it may not be allowed to set the others.
+    // The role last: it may not be allowed to set the others. Headers and cookies are JSON: policies cast them.
     let set = format!(
-        "SELECT set_config('search_path', {path}, true), set_config('request.jwt.claims', {json}, true), \
-         set_config('request.jwt.claim.sub', '', true), set_config('request.jwt.claim.role', '', true), \
-         set_config('request.jwt.claim.email', '', true), set_config('request.method', 'GET', true), \
+        "SELECT set_config('search_path', {path}, true), set_config('request.jwt.claims', {json}, true), {legacy}\
+         set_config('request.method', 'GET', true), set_config('request.path', '/', true), \
+         set_config('request.headers', '{{}}', true), set_config('request.cookies', '{{}}', true), \
          set_config('role', {role}, true)",
         path = literal(&options.search_path),
         json = literal(&json),

@@ -1,6 +1,7 @@
 //! Scripts against a real Postgres.
 
 mod backup;
+mod catalog;
 mod changes;
 mod connecting;
 mod errors;

@@ -23,7 +23,13 @@ OPERATORS = {"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "
 CONTROL = {"select", "order", "limit", "offset", "on_conflict", "columns"}
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
-METRICS = {"loads": 0, "timeouts": 0}
+# How long a request waits for a connection (PGRST_DB_POOL_ACQUISITION_TIMEOUT).
+PATIENCE = float(env("PGRST_DB_POOL_ACQUISITION_TIMEOUT", "10"))
+# The real one answers from its schema cache only; most tests make tables and ask for them at once.
+CACHED = env("STANDIN_SCHEMA_CACHE", "off") == "on"
+CACHE = {"relations": None}
+
+METRICS = {"loads": 0, "timeouts": 0, "waiting": 0}
 
 
 class Refused(Exception):
@@ -126,7 +132,28 @@ class Query:
         return f" WHERE {text}" if text else ""
 
 
+async def load(connection):
+    """What the schema cache holds: the names of tables and views; and the settings of roles, which requests take over."""
+    rows = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')", SCHEMA)
+    CACHE["relations"] = {row[0] for row in rows}
+    rows = await connection.fetch(
+        "SELECT r.rolname, split_part(s.setting, '=', 1), substr(s.setting, strpos(s.setting, '=') + 1) "
+        "FROM pg_db_role_setting d JOIN pg_roles r ON r.oid = d.setrole, unnest(d.setconfig) s(setting) WHERE d.setdatabase = 0")
+    roles = {}
+    for role, name, value in rows:
+        roles.setdefault(role, {})[name] = value
+    CACHE["settings"] = roles
+    METRICS["loads"] += 1
+
+
+def known(table):
+    return not CACHED or CACHE["relations"] is None or table in CACHE["relations"]
+
+
 async def types_of(connection, table):
+    if not known(table):
+        raise Refused(404, "PGRST205", f"Could not find the table '{SCHEMA}.{table}' in the schema cache")
     rows = await connection.fetch(
         "SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute "
         "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped", f'"{SCHEMA}".{quoted(table)}')
@@ -137,6 +164,7 @@ async def types_of(connection, table):
 
 async def enter(connection, request, claims):
     settings = {
+        **CACHE.get("settings", {}).get(claims["role"], {}),
         "search_path": f'"{SCHEMA}", "public"',
         "role": claims["role"],
         "request.jwt.claims": json.dumps(claims),
@@ -201,9 +229,9 @@ async def table(request, connection):
 async def rpc(request, connection):
     name = request.match_info["name"]
     arguments = dict(request.query) if request.method == "GET" else (await request.json() if request.can_read_body else {})
-    known = await connection.fetchval(
+    there = await connection.fetchval(
         "SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $1 AND proname = $2", SCHEMA, name)
-    if not known:
+    if not there:
         raise Refused(404, "PGRST202", f"Could not find the function {SCHEMA}.{name} without parameters in the schema cache")
     calls = ", ".join(f"{quoted(key)} => ${n + 1}" for n, key in enumerate(arguments))
     text = await connection.fetchval(f'SELECT to_json(r)::text FROM "{SCHEMA}".{quoted(name)}({calls}) r', *arguments.values())
@@ -214,7 +242,25 @@ async def root(request, connection):
     rows = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r','v','p') "
         "AND has_table_privilege(oid, 'SELECT,INSERT,UPDATE,DELETE')", SCHEMA)
-    return web.json_response({"swagger": "2.0", "info": {"title": "PostgREST API"}, "paths": {f"/{row[0]}": {} for row in rows}})
+    return web.json_response({"swagger": "2.0", "info": {"title": "PostgREST API"}, "paths": {f"/{row[0]}": {} for row in rows if known(row[0])}})
+
+
+class Turn:
+    """A connection of the pool, waited for as long as requests wait."""
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    async def __aenter__(self):
+        METRICS["waiting"] += 1
+        try:
+            self.connection = await self.pool.acquire(timeout=PATIENCE)
+        finally:
+            METRICS["waiting"] -= 1
+        return self.connection
+
+    async def __aexit__(self, *_):
+        await self.pool.release(self.connection)
 
 
 def transaction(handler):
@@ -226,7 +272,7 @@ def transaction(handler):
         try:
             claims = claims_of(request)
             role = claims["role"]
-            async with pool.acquire() as connection:
+            async with Turn(pool) as connection:
                 work = connection.transaction(readonly=request.method in ("GET", "HEAD"))
                 async with work:
                     await enter(connection, request, claims)
@@ -238,6 +284,9 @@ def transaction(handler):
         except asyncpg.PostgresError as error:
             body = {"code": error.sqlstate, "details": error.detail, "hint": error.hint, "message": error.message}
             return web.json_response(body, status=status_of(error, role))
+        except TimeoutError:
+            METRICS["timeouts"] += 1
+            return web.json_response(Refused(504, "PGRST003", "Timed out acquiring connection from connection pool.").body, status=504)
         except OSError as error:
             return web.json_response(Refused(503, "PGRST001", "Database client error. Retrying the connection.", str(error)).body, status=503)
     return handle
@@ -253,7 +302,7 @@ def metrics(app):
         ("pgrst_schema_cache_query_time_seconds", "gauge", 0.01),
         ("pgrst_db_pool_timeouts_total", "counter", METRICS["timeouts"]),
         ("pgrst_db_pool_available", "gauge", POOL - used),
-        ("pgrst_db_pool_waiting", "gauge", 0),
+        ("pgrst_db_pool_waiting", "gauge", METRICS["waiting"]),
         ("pgrst_db_pool_max", "gauge", POOL),
     ]:
         lines += [f"# TYPE {name.split('{')[0]} {kind}", f"{name} {value}"]
@@ -267,10 +316,14 @@ async def connect(app):
             if app["pool"] is None:
                 app["pool"] = await asyncpg.create_pool(env("PGRST_DB_URI"), min_size=1, max_size=POOL, statement_cache_size=0)
                 listener = await asyncpg.connect(env("PGRST_DB_URI"))
-                await listener.add_listener("pgrst", lambda *_: METRICS.update(loads=METRICS["loads"] + 1))
-                METRICS["loads"] += 1
+                await load(listener)
+
+                def reload(*_):
+                    asyncio.create_task(load(listener))
+
+                await listener.add_listener("pgrst", reload)
                 print("connected", flush=True)
-            await app["pool"].fetchval("SELECT 1")
+            await listener.fetchval("SELECT 1")
             app["ready"] = True
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             app["ready"] = False

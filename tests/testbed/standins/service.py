@@ -9,11 +9,21 @@ import time
 from aiohttp import web
 
 
+# A network that is slow, a clock that is wrong: seconds, as a test wants them.
+DELAY = float(os.environ.get("STANDIN_DELAY", "0"))
+CLOCK = float(os.environ.get("STANDIN_CLOCK", "0"))
+if CLOCK:
+    right = time.time
+    time.time = lambda: right() + CLOCK
+
+
 @web.middleware
 async def log(request, handler):
     started = time.monotonic()
     status = 500
     try:
+        if DELAY:
+            await asyncio.sleep(DELAY)
         response = await handler(request)
         status = response.status
         return response

@@ -1,10 +1,12 @@
 //! `ccrun doc`.
 
+use ccrun_kernel::value::closest;
 use ccrun_kernel::{Error, Primitive, Result};
 use console::style;
 
 use crate::app::App;
 use crate::cli::Output;
+use crate::library::{Function, Module};
 use crate::render;
 
 /// Show the documentation of what `name` means; without one the namespaces, or as JSON everything.
@@ -24,21 +26,21 @@ pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
             };
             render::result(&format!("{:12} {summary}", style(namespace).bold()));
         }
-        for module in app.modules.keys() {
-            render::result(&format!(
-                "{:12} library module",
-                style(format!("std/{module}")).bold()
-            ));
+        for (name, source) in app.modules.iter() {
+            let module = Module::read(name, source);
+            let name = format!("std/{name}");
+            render::result(&format!("{:16} {}", style(name).bold(), module.summary()));
         }
         render::remark("\n`ccrun doc NAME` shows one: a namespace, a type, a function.");
         return Ok(0);
     };
-    if let Some(module) = name
-        .strip_prefix("std/")
-        .and_then(|module| app.modules.get(module))
-    {
-        render::result(module);
-        return Ok(0);
+    if name == "std" || name.starts_with("std/") {
+        return library(
+            app,
+            name.strip_prefix("std")
+                .unwrap_or_default()
+                .trim_start_matches('/'),
+        );
     }
     let name = if name == "(language)" || name == "language" {
         ""
@@ -91,6 +93,72 @@ pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
             Ok(0)
         }
     }
+}
+
+/// The library: its modules, one of them, or one function (`prometheus::query`).
+fn library(app: &App, name: &str) -> Result<u8> {
+    let json = app.common.output == Output::Json;
+    let modules = || {
+        app.modules
+            .iter()
+            .map(|(name, source)| Module::read(name, source))
+    };
+    if name.is_empty() {
+        if json {
+            render::json::document(&modules().map(|module| module.to_json()).collect());
+            return Ok(0);
+        }
+        for module in modules() {
+            let name = format!("std/{}", module.name);
+            render::result(&format!("{:16} {}", style(name).bold(), module.summary()));
+        }
+        return Ok(0);
+    }
+    let (wanted, function) = match name.split_once("::") {
+        Some((module, function)) => (module, Some(function)),
+        None => (name, None),
+    };
+    let Some(module) = modules().find(|module| module.name == wanted) else {
+        let hint = closest(wanted, app.modules.keys().copied()).map_or_else(
+            || "`ccrun doc std` lists the library".to_owned(),
+            |nearest| format!("did you mean `std/{nearest}`?"),
+        );
+        let message = format!("there is no library module `std/{wanted}`");
+        return Err(Error::new("usage", message).hint(hint));
+    };
+    let found: Vec<&Function> = module
+        .functions
+        .iter()
+        .filter(|one| function.is_none_or(|name| one.name == name))
+        .collect();
+    if found.is_empty() {
+        let names = module.functions.iter().map(|one| one.name.as_str());
+        let hint = closest(function.unwrap_or_default(), names).map_or_else(
+            || format!("`ccrun doc std/{wanted}` lists its functions"),
+            |nearest| format!("did you mean `std/{wanted}::{nearest}`?"),
+        );
+        let message = format!("there is nothing called `std/{name}`");
+        return Err(Error::new("usage", message).hint(hint));
+    }
+    if json {
+        render::json::document(&match function {
+            None => module.to_json(),
+            Some(_) => found.iter().map(|one| one.to_json(wanted)).collect(),
+        });
+        return Ok(0);
+    }
+    if function.is_none() {
+        let import = format!("import \"std/{wanted}\" as {wanted};");
+        render::result(&format!("{}\n\n  {import}\n", module.doc));
+    }
+    for one in found {
+        render::result(&format!(
+            "{}\n    {}\n",
+            style(one.signature()).bold(),
+            one.doc.replace('\n', "\n    ")
+        ));
+    }
+    Ok(0)
 }
 
 /// The page of one primitive.

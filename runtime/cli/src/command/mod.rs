@@ -60,6 +60,8 @@ pub fn dispatch(cli: Cli) -> u8 {
             Command::Fire { .. } => fire::wait(&app),
             Command::Doctor => doctor::doctor(&app),
             Command::Completions { shell } => completions::completions(shell),
+            Command::RunbookHelp { file } => run::help(&app, &file),
+            Command::Words { typed } => completions::words(&app, &typed),
             Command::Repl | Command::Runbook(_) => repl::repl(&app),
         },
     };

@@ -1,5 +1,7 @@
 //! `ccrun run`.
 
+use std::path::Path;
+
 use ccrun_kernel::{Result, run};
 
 use crate::app::{App, Source};
@@ -16,4 +18,12 @@ pub fn run(app: &App, args: &Run) -> Result<u8> {
     source.journaled = !args.no_journal;
     let prepared = app.prepare(source)?;
     run::on_script_thread(|| prepared.execute(app))?
+}
+
+/// What a runbook does, and its parameters.
+pub fn help(app: &App, file: &Path) -> Result<u8> {
+    let runbook = app.load(file)?;
+    let text = crate::runbook_options::help(&file.display().to_string(), &runbook);
+    crate::render::result(&text);
+    Ok(0)
 }

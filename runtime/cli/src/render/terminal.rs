@@ -38,7 +38,7 @@ pub struct Terminal {
 struct State {
     steps: HashMap<String, ProgressBar>,
     progress: HashMap<u64, ProgressBar>,
-    checks: Vec<[String; 4]>,
+    checks: Vec<[String; 3]>,
     past_return: bool,
     dry: bool,
 }
@@ -248,14 +248,7 @@ impl Terminal {
         let dry = state.dry;
         drop(state);
         if !checks.is_empty() && self.verbosity > Verbosity::Quiet {
-            // The fix has a line of its own: both are sentences.
-            let rows = checks.into_iter().map(|[mark, name, evidence, fix]| {
-                let told = match fix.is_empty() {
-                    true => evidence,
-                    false => format!("{evidence}\n→ {fix}"),
-                };
-                vec![mark, name, told]
-            });
+            let rows = checks.into_iter().map(Vec::from);
             self.suspend(|| super::result(&table::table(&["", "check", "evidence"], rows)));
         }
         if !self.brief {
@@ -309,19 +302,34 @@ impl Sink for Terminal {
                 status,
                 evidence,
                 fix,
+                why,
+                explains,
+                id,
             } => {
                 let mark = match status {
                     CheckStatus::Ok => style("✓").green(),
+                    CheckStatus::Info => style("·").dim(),
                     CheckStatus::Warn => style("!").yellow(),
                     CheckStatus::Fail => style("✗").red(),
                     CheckStatus::Unknown => style("?").dim(),
                 };
-                self.state.lock().checks.push([
-                    mark.to_string(),
-                    name.clone(),
-                    evidence.clone(),
-                    fix.clone().unwrap_or_default(),
-                ]);
+                // Each has a line of its own: they are sentences.
+                let mut told = evidence.clone();
+                let lines = why.iter().cloned();
+                let lines = lines.chain(explains.iter().map(|what| format!("└ so: {what}")));
+                for line in lines.chain(fix.iter().map(|fix| format!("→ {fix}"))) {
+                    if !told.is_empty() {
+                        told.push('\n');
+                    }
+                    told.push_str(&line);
+                }
+                // Where the book says what it means.
+                let name = match id {
+                    Some(id) => format!("{name}\n{id}"),
+                    None => name.clone(),
+                };
+                let row = [mark.to_string(), name, told];
+                self.state.lock().checks.push(row);
             }
             Event::RunFinished { status, recap, .. } => self.finished(record, *status, recap),
             Event::EffectStarted { .. } | Event::Question { .. } | Event::Answer { .. } => {}

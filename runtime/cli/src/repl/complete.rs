@@ -12,6 +12,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper, Highlighter, Hinter};
 
 use super::commands::COMMANDS;
+use crate::library::Module;
 
 /// What helps while a line is typed.
 #[derive(Helper, Hinter, Highlighter)]
@@ -20,6 +21,10 @@ pub struct Assistant {
     parser: Engine,
     /// The variables, and the keys of those that are maps.
     variables: BTreeMap<String, Vec<String>>,
+    /// The library modules.
+    library: BTreeMap<String, Module>,
+    /// The names under which the session has imported some of them.
+    imported: BTreeMap<String, String>,
 }
 
 /// The words of Rhai that are worth completing.
@@ -35,6 +40,27 @@ impl Assistant {
             registry,
             parser: run::bare(),
             variables: BTreeMap::new(),
+            library: ccrun_stdlib::modules()
+                .iter()
+                .map(|(name, source)| ((*name).to_owned(), Module::read(name, source)))
+                .collect(),
+            imported: BTreeMap::new(),
+        }
+    }
+
+    /// Learn what a line imports: `import "std/prometheus" as prom;`.
+    pub fn learn(&mut self, line: &str) {
+        for part in line.split("import \"std/").skip(1) {
+            let Some((module, rest)) = part.split_once('"') else {
+                continue;
+            };
+            let alias = rest.trim_start().strip_prefix("as ").map(|rest| {
+                let word = |c: char| c.is_alphanumeric() || c == '_';
+                rest.trim_start().chars().take_while(|c| word(*c)).collect()
+            });
+            if let Some(alias) = alias {
+                self.imported.insert(alias, module.to_owned());
+            }
         }
     }
 
@@ -70,6 +96,13 @@ impl Assistant {
             };
             return (start, matching(names, &before[start..]));
         }
+        if let Some(at) = before.rfind("import \"std/") {
+            let start = at + "import \"std/".len();
+            if !before[start..].contains('"') {
+                let names = self.library.keys().cloned().collect();
+                return (start, matching(names, &before[start..]));
+            }
+        }
         let word = |c: char| c.is_alphanumeric() || c == '_';
         let start = before.rfind(|c| !word(c)).map_or(0, |at| {
             at + before[at..].chars().next().map_or(1, char::len_utf8)
@@ -91,6 +124,11 @@ impl Assistant {
     }
 
     fn functions(&self, namespace: &str) -> Vec<String> {
+        let module = self.imported.get(namespace);
+        if let Some(module) = module.and_then(|name| self.library.get(name)) {
+            let functions = module.functions.iter();
+            return functions.map(|one| format!("{}(", one.name)).collect();
+        }
         self.registry
             .primitives()
             .iter()
@@ -133,6 +171,7 @@ impl Assistant {
             .iter()
             .map(|p| p.path())
             .chain(self.registry.namespaces().map(|(name, _)| name.to_owned()))
+            .chain(self.library.keys().map(|name| format!("std/{name}")))
             .collect()
     }
 }
@@ -229,5 +268,9 @@ mod tests {
         assert!(complete("ba").contains(&"backup".to_owned()));
         assert!(complete(":he").contains(&"help".to_owned()));
         assert!(complete("st").contains(&"step(".to_owned()));
+        assert!(complete("import \"std/prom").contains(&"prometheus".to_owned()));
+        assistant.learn("import \"std/prometheus\" as prom;");
+        let complete = |text: &str| assistant.candidates(text, text.len()).1;
+        assert!(complete("prom::que").contains(&"query(".to_owned()));
     }
 }

@@ -109,7 +109,12 @@ impl<'a> Repl<'a> {
                     Next::Leave => break None,
                     Next::GoOn(result) => break Some(result),
                 },
-                None => self.evaluate(&line),
+                None => {
+                    if let Some(helper) = editor.helper_mut() {
+                        helper.learn(&line);
+                    }
+                    self.evaluate(&line);
+                }
             }
         }
     }

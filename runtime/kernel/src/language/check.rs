@@ -24,7 +24,8 @@ pub struct CheckOptions {
 /// check does not stop the runbook, but its exit status is 1.
 ///
 /// The closure returns `true` or `false`; or a text, which is evidence that all is well; or a map
-/// `#{ status: "ok" | "warn" | "fail", evidence, fix }`. An exception is a failed check.
+/// `#{ status: "ok" | "info" | "warn" | "fail", evidence, fix }`. An exception is a failed check. The map may also say
+/// `why` it matters, which finding it is (`id`), and which others it `explains`.
 ///
 /// # Errors
 /// `argument.type` if the closure returns something else.
@@ -56,13 +57,14 @@ fn check(
         Ok(value) => judge(&value, bad)?,
         Err(error) if !error.is_catchable() => return Err(error),
         Err(error) => Finding {
-            status: bad,
             evidence: error.message().to_owned(),
             fix: error.hint_text().map(str::to_owned),
+            ..Finding::of(bad)
         },
     };
     let run = cx.run();
-    if run.mode().is_dry() && finding.status != CheckStatus::Ok && run.plan().last_number() > 0 {
+    let noteworthy = matches!(finding.status, CheckStatus::Warn | CheckStatus::Fail);
+    if run.mode().is_dry() && noteworthy && run.plan().last_number() > 0 {
         // It looked at the world as it is before the planned changes.
         finding.status = CheckStatus::Unknown;
         finding.evidence = format!(
@@ -76,7 +78,7 @@ fn check(
         finding.fix = options.fix;
     }
     match finding.status {
-        CheckStatus::Ok | CheckStatus::Unknown => {}
+        CheckStatus::Ok | CheckStatus::Info | CheckStatus::Unknown => {}
         CheckStatus::Warn => run.counters().warning(),
         CheckStatus::Fail => run.counters().failed(),
     }
@@ -87,10 +89,14 @@ fn check(
             status: finding.status,
             evidence: finding.evidence.clone(),
             fix: finding.fix.clone(),
+            id: finding.id.clone(),
+            why: finding.why,
+            explains: finding.explains,
         },
     );
     let status = match finding.status {
         CheckStatus::Ok => "ok",
+        CheckStatus::Info => "info",
         CheckStatus::Warn => "warn",
         CheckStatus::Fail => "fail",
         CheckStatus::Unknown => "unknown",
@@ -110,38 +116,44 @@ struct Finding {
     status: CheckStatus,
     evidence: String,
     fix: Option<String>,
+    id: Option<String>,
+    why: Option<String>,
+    explains: Vec<String>,
 }
 
-fn judge(value: &Dynamic, bad: CheckStatus) -> Result<Finding> {
-    if let Some(planned) = value.read_lock::<Planned>() {
-        let evidence = planned.describe();
-        return Ok(Finding {
-            status: CheckStatus::Unknown,
-            evidence,
-            fix: None,
-        });
-    }
-    if let Ok(good) = value.as_bool() {
-        let status = if good { CheckStatus::Ok } else { bad };
-        return Ok(Finding {
+impl Finding {
+    /// One with nothing to say yet.
+    fn of(status: CheckStatus) -> Self {
+        Self {
             status,
             evidence: String::new(),
             fix: None,
+            id: None,
+            why: None,
+            explains: Vec::new(),
+        }
+    }
+}
+
+const KEYS: [&str; 6] = ["status", "evidence", "fix", "id", "why", "explains"];
+
+fn judge(value: &Dynamic, bad: CheckStatus) -> Result<Finding> {
+    if let Some(planned) = value.read_lock::<Planned>() {
+        return Ok(Finding {
+            evidence: planned.describe(),
+            ..Finding::of(CheckStatus::Unknown)
         });
+    }
+    if let Ok(good) = value.as_bool() {
+        return Ok(Finding::of(if good { CheckStatus::Ok } else { bad }));
     }
     if value.is_unit() {
-        return Ok(Finding {
-            status: CheckStatus::Ok,
-            evidence: String::new(),
-            fix: None,
-        });
+        return Ok(Finding::of(CheckStatus::Ok));
     }
     if let Ok(text) = value.as_immutable_string_ref() {
-        let evidence = text.to_string();
         return Ok(Finding {
-            status: CheckStatus::Ok,
-            evidence,
-            fix: None,
+            evidence: text.to_string(),
+            ..Finding::of(CheckStatus::Ok)
         });
     }
     let Some(map) = value.read_lock::<Map>() else {
@@ -153,31 +165,37 @@ fn judge(value: &Dynamic, bad: CheckStatus) -> Result<Finding> {
             ),
         ));
     };
-    if let Some(key) = map
-        .keys()
-        .find(|k| !["status", "evidence", "fix"].contains(&k.as_str()))
-    {
+    if let Some(key) = map.keys().find(|k| !KEYS.contains(&k.as_str())) {
         return Err(Error::new(
             "argument.unknown_key",
             format!("a finding has no key `{key}`"),
         )
-        .hint("it has status, evidence, fix"));
+        .hint(format!("it has {}", KEYS.join(", "))));
     }
     let text = |key: &str| map.get(key).filter(|v| !v.is_unit()).map(value::show);
     let status = match text("status").as_deref() {
         Some("ok") | None => CheckStatus::Ok,
+        Some("info") => CheckStatus::Info,
         Some("warn") => CheckStatus::Warn,
         Some("fail") => CheckStatus::Fail,
         Some(other) => {
             return Err(Error::new(
                 "argument.type",
-                format!("the status of a finding is ok, warn or fail, not `{other}`"),
+                format!("the status of a finding is ok, info, warn or fail, not `{other}`"),
             ));
         }
     };
+    let explains = map
+        .get("explains")
+        .and_then(|list| list.read_lock::<rhai::Array>())
+        .map(|list| list.iter().map(value::show).collect())
+        .unwrap_or_default();
     Ok(Finding {
-        status,
         evidence: text("evidence").unwrap_or_default(),
         fix: text("fix"),
+        id: text("id"),
+        why: text("why"),
+        explains,
+        ..Finding::of(status)
     })
 }

@@ -64,3 +64,22 @@ fn assert(cx: &Cx, condition: Dynamic, message: Option<String>) -> Result<()> {
 async fn sleep(duration: Duration) {
     tokio::time::sleep(duration.to_std()).await;
 }
+
+/// The target that the run works on, as a map: its `name`, and whether it is `protected`, so that changes to it are
+/// confirmed by typing its name.
+///
+/// # Errors
+/// None.
+///
+/// # Example
+/// ```rhai
+/// if target().protected { print(`careful: this is ${target().name}`); }
+/// ```
+#[primitive(pure)]
+fn target(cx: &Cx) -> Map {
+    let target = cx.target();
+    Map::from_iter([
+        ("name".into(), target.name().to_owned().into()),
+        ("protected".into(), target.is_protected().into()),
+    ])
+}

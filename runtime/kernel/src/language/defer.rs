@@ -14,6 +14,9 @@ use crate::value;
 /// Do something at the end of the run, whether it succeeds, fails or is interrupted. The last
 /// deferred action runs first.
 ///
+/// A closure with a parameter is told what the run failed with: a map as `catch` gets it (of kind `check.failed` where
+/// nothing was thrown but checks failed), or `()`.
+///
 /// # Errors
 /// An exception in the action is reported and makes the run fail; the other actions still run.
 ///
@@ -21,6 +24,7 @@ use crate::value;
 /// ```rhai
 /// defer(|| print("the end"));
 /// print("the beginning");
+/// defer(|failure| if failure != () { print(`it failed: ${failure.message}`); });
 /// ```
 #[primitive(pure)]
 fn defer(cx: &Cx, call: &Caller<'_>, action: FnPtr) -> Result<()> {
@@ -93,7 +97,7 @@ fn closure_of(cx: &Cx, call: &Caller<'_>, row: &DeferredRow) -> Result<FnPtr, St
         .completed()
         .place_of(call.source(), body)
         .ok_or_else(|| "its text changed".to_owned())?;
-    let mut nearest: Option<((usize, usize), String)> = None;
+    let mut nearest: Option<((usize, usize), String, usize)> = None;
     for module in call.context().iter_namespaces() {
         for (_, _, name, _, function) in module.iter_script_fn_info() {
             let at = function.body.start_position();
@@ -101,17 +105,19 @@ fn closure_of(cx: &Cx, call: &Caller<'_>, row: &DeferredRow) -> Result<FnPtr, St
                 at.line().unwrap_or_default(),
                 at.position().unwrap_or_default(),
             );
-            let nearer = nearest.as_ref().is_none_or(|(best, _)| at < *best);
+            let nearer = nearest.as_ref().is_none_or(|(best, ..)| at < *best);
             if name.starts_with("anon$") && at > place && nearer {
-                nearest = Some((at, name.to_owned()));
+                nearest = Some((at, name.to_owned(), function.params.len()));
             }
         }
     }
-    let (_, name) = nearest.ok_or_else(|| "its text is gone".to_owned())?;
+    let (_, name, parameters) = nearest.ok_or_else(|| "its text is gone".to_owned())?;
     // Rhai makes no pointer to an anonymous function by its name, but calls one.
-    let call = move |context: NativeCallContext<'_>, _: &mut [&mut Dynamic]| {
-        let mut captured = captured.clone();
-        let mut arguments: Vec<&mut Dynamic> = captured.iter_mut().collect();
+    let call = move |context: NativeCallContext<'_>, given: &mut [&mut Dynamic]| {
+        let mut arguments = captured.clone();
+        let given = given.iter().map(|argument| (**argument).clone());
+        arguments.extend(given.take(parameters.saturating_sub(captured.len())));
+        let mut arguments: Vec<&mut Dynamic> = arguments.iter_mut().collect();
         context.call_fn_raw(&name, false, false, &mut arguments)
     };
     FnPtr::from_fn("deferred", call).map_err(|error| error.to_string())

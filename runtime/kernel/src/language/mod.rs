@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod control;
 mod defer;
+mod last_good;
 mod parallel;
 mod step;
 #[cfg(test)]
@@ -26,8 +27,10 @@ pub fn namespace() -> Namespace {
         control::runbook,
         control::assert,
         control::sleep,
+        control::target,
         step::step,
         defer::defer,
+        last_good::last_good,
         parallel::parallel,
         parallel::each,
         check::check,

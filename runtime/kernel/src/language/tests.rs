@@ -197,6 +197,28 @@ fn one_error_cancels_the_others_and_is_reported_with_its_position() {
 }
 
 #[test]
+fn a_deferred_action_is_told_what_the_run_failed_with() {
+    let told = |script: &str| {
+        let ask = "defer(|failure| print(if failure == () { \"nothing\" } else { `${failure.kind}: ${failure.message}` }));";
+        let (_, records) = recorded(&format!("{ask} {script}"));
+        let outputs = records.iter().filter_map(|record| match &record.event {
+            Event::Output { text } => Some(text.clone()),
+            _ => None,
+        });
+        outputs.collect::<Vec<_>>()
+    };
+    assert_eq!(told(""), ["nothing"]);
+    assert_eq!(
+        told("throw #{ kind: \"a.b\", message: \"no\" };"),
+        ["a.b: no"]
+    );
+    assert_eq!(
+        told("check(\"c\", || false);"),
+        ["check.failed: a step or check failed"]
+    );
+}
+
+#[test]
 fn deferred_actions_run_last_first_whatever_happens() {
     let (result, records) =
         recorded("defer(|| print(\"one\")); defer(|| print(\"two\")); throw \"x\"");
@@ -229,6 +251,7 @@ fn checks_are_collected_and_do_not_stop_the_runbook() {
                 status,
                 evidence,
                 fix,
+                ..
             } => Some((name.as_str(), *status, evidence.as_str(), fix.as_deref())),
             _ => None,
         })

@@ -56,6 +56,11 @@ impl Default for Patterns {
     }
 }
 
+/// The resource that asks whether anything of a capability is allowed at all: a primitive that learns only
+/// while it runs what it touches declares this, and asks for the rest by `Cx::permit`. No path, host or name can be
+/// this text.
+pub const ANYTHING: &str = "\0";
+
 const INVALID: &str = "header.needs";
 const FORMS: &str =
     r#"write `["a", "b*"]`, `"*"` for everything, or `#{ read: ["a"], change: ["b"] }`"#;
@@ -150,7 +155,10 @@ impl Needs {
             if one == effect
                 && let Some(texts) = &mut texts
             {
-                texts.push(globset::escape(resource));
+                texts.push(match resource {
+                    ANYTHING => "*".to_owned(),
+                    named => globset::escape(named),
+                });
             }
             match one {
                 Effect::Read => shown.read = texts,
@@ -243,6 +251,7 @@ impl Patterns {
     fn allow(&self, resource: &str) -> bool {
         match self {
             Self::All => true,
+            Self::List(patterns) if resource == ANYTHING => !patterns.is_empty(),
             Self::List(patterns) => patterns.iter().any(|pattern| pattern.matches(resource)),
         }
     }
@@ -290,7 +299,8 @@ impl Policy {
         self
     }
 
-    /// Whether a call may go on.
+    /// Whether a call may go on. [`ANYTHING`] asks whether anything of the capability is allowed: what it
+    /// will be is asked when it is known.
     ///
     /// # Errors
     /// `permission_denied` with the line that would allow it.
@@ -298,20 +308,23 @@ impl Policy {
         if effect == Effect::Pure {
             return Ok(());
         }
+        let unknown = resource == ANYTHING;
+        let shown = if unknown { "*" } else { resource };
         let refused = |why: &str, hint: String| {
             Err(Error::new(
                 "permission_denied",
-                format!("permission denied: {effect} {capability} {resource} ({why})"),
+                format!("permission denied: {effect} {capability} {shown} ({why})"),
             )
             .hint(hint)
             .detail("capability", capability)
             .detail("effect", effect.name())
-            .detail("resource", resource))
+            .detail("resource", shown))
         };
-        if self
-            .denied
-            .as_ref()
-            .is_some_and(|needs| needs.allows(capability, effect, resource))
+        if !unknown
+            && self
+                .denied
+                .as_ref()
+                .is_some_and(|needs| needs.allows(capability, effect, resource))
         {
             return refused(
                 "it is denied here, whatever the header says",

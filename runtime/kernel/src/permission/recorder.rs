@@ -32,8 +32,11 @@ impl Recorder {
         }
     }
 
-    /// This was used.
+    /// This was used. What stands for anything was only asked about.
     pub fn record(&self, capability: &str, effect: Effect, resource: &str) {
+        if resource == super::ANYTHING {
+            return;
+        }
         let resource = globset::escape(self.relative(resource));
         let mut used = self.used.lock();
         let entry = used.entry(capability.to_owned()).or_default();

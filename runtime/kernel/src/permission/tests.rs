@@ -50,6 +50,34 @@ fn both_effects_or_each_its_own() {
 }
 
 #[test]
+fn what_is_not_known_yet_takes_any_grant_and_no_denial() {
+    let check = |header: &str, capability: &str| {
+        let denied = needs(r#"#{ alert: ["page"] }"#);
+        Policy::new(Some(needs(header)), None)
+            .denying(denied)
+            .check(capability, Change, ANYTHING)
+    };
+    assert!(check(r#"#{ alert: ["ops"] }"#, "alert").is_ok());
+    assert!(check(r#"#{ alert: "*" }"#, "alert").is_ok());
+    for header in [
+        r#"#{ alert: [] }"#,
+        r#"#{ alert: #{ read: ["ops"] } }"#,
+        "#{}",
+    ] {
+        let error = check(header, "alert").unwrap_err();
+        assert_eq!(error.kind(), "permission_denied");
+        assert!(
+            error.hint_text().unwrap().contains(r#"alert: "#),
+            "{error:?}"
+        );
+        assert!(error.hint_text().unwrap().contains(r#"["*"]"#), "{error:?}");
+    }
+    // What it turns out to be is asked again.
+    let ops = Policy::new(Some(needs(r#"#{ alert: ["ops"] }"#)), None);
+    assert!(ops.check("alert", Change, "page").is_err());
+}
+
+#[test]
 fn a_star_stays_within_one_part_of_a_path() {
     let needs = needs(
         r#"#{ fs: ["/var/log/*.log", "conf/**/x.toml"], http: ["*.example.org:*"], docker: ["ghcr.io/*/web"] }"#,

@@ -13,13 +13,17 @@ use crate::effect::Effect;
 use crate::error::{Error, Result};
 use crate::event::{Event, Recap, Record, RunStatus, Sink, StepStatus};
 use crate::journal::{
-    self, EffectRow, FinishedStep, Journal, NewRun, NewStep, Process, RunStatus as Recorded,
+    self, EffectRow, FinishedStep, Journal, NewRun, NewStep, Process, RunFilter, RunRow,
+    RunStatus as Recorded,
 };
 use crate::value;
 
 /// How many reads of one primitive in one step are listed one by one. The rest are counted: ten
 /// thousand queries in a loop must not make ten thousand rows.
 const LISTED_READS: u32 = 100;
+
+/// So many runs that ended well are looked through for one of a runbook.
+const LOOKED_AT: usize = 500;
 
 type StepAndPrimitive = (Option<String>, String);
 
@@ -123,6 +127,39 @@ impl RunJournal {
             self.handle
                 .block_on(self.journal.finish_step(&self.run, &step)),
         );
+    }
+
+    /// The last run that ended well on this target, of a runbook that `is_it` knows, with what this step returned there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn last_good(
+        &self,
+        target: &str,
+        step: &str,
+        is_it: impl Fn(&str) -> bool,
+    ) -> Result<Option<(RunRow, Value)>> {
+        let filter = RunFilter {
+            status: Some(Recorded::Done),
+            target: Some(target.to_owned()),
+            limit: Some(LOOKED_AT),
+            ..RunFilter::default()
+        };
+        self.handle.block_on(async {
+            for run in self.journal.runs(&filter).await? {
+                if run.mode != "run" || !is_it(&run.runbook) {
+                    continue;
+                }
+                let steps = self.journal.steps(&run.id).await?;
+                let found = steps
+                    .into_iter()
+                    .find(|row| row.key.path == step && row.result_kept);
+                if let Some(result) = found.and_then(|row| row.result) {
+                    return Ok(Some((run, result)));
+                }
+            }
+            Ok(None)
+        })
     }
 
     pub(crate) fn answered(&self, key: &str, answer: &str) -> Result<()> {

@@ -199,8 +199,14 @@ impl Session {
 
     /// End the run: deferred actions, the recap, the journal.
     pub fn finish(&mut self, result: Result<Dynamic>) -> Ending {
-        let deferred_good = self.run.run_deferred(&self.engine);
         let counters = self.run.counters();
+        let failure = match (&result, counters.recap().failed) {
+            (Err(error), _) => error.to_map().into(),
+            (Ok(_), 0) => Dynamic::UNIT,
+            (Ok(_), 1) => failed_checks("a step or check failed"),
+            (Ok(_), count) => failed_checks(&format!("{count} steps or checks failed")),
+        };
+        let deferred_good = self.run.run_deferred(&self.engine, &failure);
         let recap = counters.recap();
         let (status, error, value) = match result {
             Ok(value) if recap.failed > 0 => (RunStatus::Failed, None, value),
@@ -260,4 +266,12 @@ pub fn on_script_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
             .join()
             .map_err(|_| Error::new("kernel.panic", "the run broke off"))
     })
+}
+
+/// What a run failed with that threw nothing.
+fn failed_checks(what: &str) -> Dynamic {
+    Error::new("check.failed", what)
+        .hint("`ccrun show` of the run lists them")
+        .to_map()
+        .into()
 }

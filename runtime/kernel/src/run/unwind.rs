@@ -57,9 +57,9 @@ pub struct Deferred {
 }
 
 impl Run {
-    /// Run what was deferred, last first. Errors are told, and do not keep the others from running.
-    /// Returns whether all succeeded.
-    pub(crate) fn run_deferred(self: &Arc<Self>, engine: &Engine) -> bool {
+    /// Run what was deferred, last first; each is given what the run failed with, or `()`. Errors are told, and do
+    /// not keep the others from running. Returns whether all succeeded.
+    pub(crate) fn run_deferred(self: &Arc<Self>, engine: &Engine, failure: &Dynamic) -> bool {
         let mut all_good = true;
         for deferred in self.take_deferred().into_iter().rev() {
             let scope = Scope::of_run(Arc::clone(self), Cancel::new());
@@ -67,7 +67,7 @@ impl Run {
                 Some(step) => scope.child(Some(step), None),
                 None => scope,
             };
-            match scope.enter(|| deferred.action.call(engine, Vec::new())) {
+            match scope.enter(|| deferred.action.call(engine, vec![failure.clone()])) {
                 Ok(_) => {
                     if let Some(journal) = self.journal() {
                         journal.deferred_done(&deferred.key);

@@ -19,6 +19,8 @@ pub struct Role {
     pub is_super: bool,
     /// Whether row-level security does not apply to it.
     pub bypass: bool,
+    /// Whether it can make roles, and so, up to PostgreSQL 15, become every one that is no superuser.
+    pub makes_roles: bool,
     /// The roles that it is a member of, directly.
     pub member_of: Vec<i64>,
 }
@@ -141,6 +143,8 @@ pub struct Index {
     pub unique: bool,
     /// Whether it is the primary key's.
     pub primary: bool,
+    /// Whether it is an exclusion constraint's, which tells as much as a unique one.
+    pub exclusion: bool,
     /// Its columns; 0 for an expression.
     pub columns: Vec<i16>,
     /// Its expressions.
@@ -175,6 +179,8 @@ pub struct Function {
     pub owner: i64,
     /// Whether its search_path is set.
     pub fixed_path: bool,
+    /// A schema of that path in which a role of the API may make things.
+    pub writable_path: Option<String>,
     /// Whether it is for triggers.
     pub trigger: bool,
     /// Whether its text writes into tables.
@@ -196,6 +202,28 @@ pub struct Trigger {
     pub function: i64,
 }
 
+/// A rule on a table, which runs with the rights of the table's owner.
+#[derive(Debug, Deserialize)]
+pub struct Rewrite {
+    /// Its table.
+    pub relation: i64,
+    /// Its name.
+    pub name: String,
+    /// As SQL.
+    pub text: String,
+}
+
+/// A schema in which a role of the API may make things.
+#[derive(Debug, Deserialize)]
+pub struct Writable {
+    /// Its name.
+    pub schema: String,
+    /// Who may.
+    pub by: Vec<String>,
+    /// Whether everybody may.
+    pub public: bool,
+}
+
 /// What a view reads.
 #[derive(Debug, Deserialize)]
 pub struct Read {
@@ -203,8 +231,12 @@ pub struct Read {
     pub view: i64,
     /// `schema.name` of what it reads.
     pub shown: String,
+    /// What it is: `r`, `p`, `v`, `m`, `f`.
+    pub kind: char,
     /// Whether that has row-level security.
     pub rls: bool,
+    /// Whose rights it is read with: the owner of the view that reads it; 0 for whoever asks.
+    pub by: i64,
 }
 
 /// A table in a publication.
@@ -239,6 +271,8 @@ pub struct Extension {
 /// All of it.
 #[derive(Debug, Deserialize)]
 pub struct Catalog {
+    /// The roles that requests run as.
+    pub api: Vec<String>,
     /// Roles.
     pub roles: Vec<Role>,
     /// Their tables and views.
@@ -255,6 +289,10 @@ pub struct Catalog {
     pub functions: Vec<Function>,
     /// Triggers.
     pub triggers: Vec<Trigger>,
+    /// Rules on tables.
+    pub rewrites: Vec<Rewrite>,
+    /// Schemas in which the API may make things.
+    pub writable: Vec<Writable>,
     /// What views read.
     pub reads: Vec<Read>,
     /// What publications hold.

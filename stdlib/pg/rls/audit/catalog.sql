@@ -1,7 +1,11 @@
 -- All that the rules look at, as one JSON value: one statement, one snapshot.
--- $1 exposed schemas, $2 roles of the API, $3 what the names of columns that sound like secrets look like.
-WITH api AS (
+-- $1 exposed schemas, $2 roles of the API, $3 what the names of columns that sound like secrets look like,
+-- $4 the login whose further roles count as well ('' for none), $5 roles that are meant to pass by.
+WITH RECURSIVE api AS (
     SELECT oid, rolname FROM pg_roles WHERE rolname = ANY ($2)
+    UNION
+    SELECT r.oid, r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles l ON l.oid = m.member
+    WHERE l.rolname = $4 AND NOT r.rolcanlogin AND NOT r.rolsuper AND NOT r.rolbypassrls AND r.rolname <> ALL ($5) AND r.rolname !~ '^pg_'
 ),
 schemas AS (
     SELECT n.oid, n.nspname FROM pg_namespace n WHERE n.nspname = ANY ($1)
@@ -15,16 +19,19 @@ relations AS (
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 )
 SELECT json_build_object(
+    'api', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM api),
     'roles', (SELECT coalesce(json_agg(json_build_object(
-            'oid', r.oid::int8, 'name', r.rolname, 'super', r.rolsuper, 'bypass', r.rolbypassrls,
+            'oid', r.oid::int8, 'name', r.rolname, 'bypass', r.rolbypassrls, 'makes_roles', r.rolcreaterole,
+            -- Whoever may run programs on the server, or write its files, can make itself one.
+            'super', r.rolsuper OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files'),
             'member_of', (SELECT coalesce(json_agg(m.roleid::int8), '[]') FROM pg_auth_members m WHERE m.member = r.oid))), '[]')
-        FROM pg_roles r WHERE r.rolname !~ '^pg_'),
+        FROM pg_roles r WHERE r.rolname !~ '^pg_' OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files')),
     'relations', (SELECT coalesce(json_agg(json_build_object(
             'oid', r.oid::int8, 'schema', r.nspname, 'name', r.relname,
             'shown', format('%I.%I', r.nspname, r.relname),
             'kind', r.relkind, 'owner', r.relowner::int8,
             'rls', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'partition', r.relispartition, 'identity', r.relreplident,
-            'invoker', coalesce(r.reloptions::text[] && ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'], false),
+            'invoker', EXISTS (SELECT FROM unnest(r.reloptions) o WHERE o ~* '^security_invoker=(t(r(ue?)?)?|y(es?)?|on|1)$'),
             'grants', (SELECT coalesce(json_object_agg(a.rolname, p.list), '{}') FROM api a, LATERAL (
                 SELECT array_to_string(ARRAY(
                     SELECT k FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) k
@@ -52,7 +59,7 @@ SELECT json_build_object(
         FROM pg_policy p JOIN relations r ON r.oid = p.polrelid),
     -- Primary keys, unique constraints and unique indexes; and, for the columns of policies, what any index begins with.
     'indexes', (SELECT coalesce(json_agg(json_build_object(
-            'relation', i.indrelid::int8, 'name', x.relname, 'unique', i.indisunique, 'primary', i.indisprimary,
+            'relation', i.indrelid::int8, 'name', x.relname, 'unique', i.indisunique, 'primary', i.indisprimary, 'exclusion', i.indisexclusion,
             'columns', (SELECT coalesce(json_agg(k), '[]') FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(k, n) WHERE n <= i.indnkeyatts),
             'expression', pg_get_expr(i.indexprs, i.indrelid))), '[]')
         FROM pg_index i JOIN relations r ON r.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid),
@@ -64,8 +71,13 @@ SELECT json_build_object(
             'oid', f.oid::int8, 'shown', format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
             'exposed', n.nspname = ANY ($1), 'definer', f.prosecdef, 'owner', f.proowner::int8,
             'fixed_path', EXISTS (SELECT FROM unnest(f.proconfig) c WHERE c LIKE 'search_path=%'),
+            'writable_path', (SELECT n.nspname FROM unnest(f.proconfig) c, LATERAL regexp_split_to_table(substr(c, 13), '\s*,\s*') p
+                JOIN pg_namespace n ON n.nspname = btrim(p, '" ') WHERE c LIKE 'search_path=%'
+                  AND EXISTS (SELECT FROM api a WHERE has_schema_privilege(a.oid, n.oid, 'CREATE')) LIMIT 1),
             'trigger', f.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype),
-            'writes', f.prosrc ~* '\m(insert\s+into|update|delete\s+from|truncate|merge\s+into)\M',
+            -- The words of a statement, not `TG_OP = 'UPDATE'` or FOR UPDATE; what is put together and executed may be anything.
+            'writes', regexp_replace(f.prosrc, '--[^\n]*|/\*.*?\*/', ' ', 'g')
+                ~* '\m(insert\s+into|update\s+(only\s+)?[\w."]+\s+((as\s+)?\w+\s+)?set|delete\s+from|truncate(\s+table)?\s+[\w."]|merge\s+into|execute)\M',
             'asks_who', f.prosrc ~* '(auth\.(uid|jwt|role)\s*\(|request\.jwt|current_setting\s*\()',
             'callable_by', (SELECT coalesce(json_agg(a.rolname), '[]') FROM api a
                             WHERE has_function_privilege(a.oid, f.oid, 'EXECUTE') AND has_schema_privilege(a.oid, n.oid, 'USAGE')))
@@ -75,15 +87,28 @@ SELECT json_build_object(
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.deptype = 'e')),
     'triggers', (SELECT coalesce(json_agg(json_build_object('relation', t.tgrelid::int8, 'name', t.tgname, 'function', t.tgfoid::int8)), '[]')
         FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal AND t.tgparentid = 0),
-    -- What each view reads, through the views below it.
-    'reads', (WITH RECURSIVE uses(view, relation) AS (
-            SELECT DISTINCT w.ev_class, d.refobjid FROM pg_rewrite w
-                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
-                JOIN relations r ON r.oid = w.ev_class AND r.relkind IN ('v', 'm')
+    -- Rules other than those that views are made of.
+    'rewrites', (SELECT coalesce(json_agg(json_build_object('relation', w.ev_class::int8, 'name', w.rulename, 'text', pg_get_ruledef(w.oid))), '[]')
+        FROM pg_rewrite w JOIN relations r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'),
+    'writable', (SELECT coalesce(json_agg(json_build_object('schema', s.nspname,
+            'by', (SELECT json_agg(a.rolname) FROM api a WHERE has_schema_privilege(a.oid, s.oid, 'CREATE')),
+            'public', (SELECT EXISTS (SELECT FROM pg_namespace n, LATERAL aclexplode(n.nspacl) e WHERE n.oid = s.oid AND e.grantee = 0 AND e.privilege_type = 'CREATE')))), '[]')
+        FROM schemas s WHERE EXISTS (SELECT FROM api a WHERE has_schema_privilege(a.oid, s.oid, 'CREATE'))),
+    -- What each view reads, through the views below it, and with whose rights: its owner's, or, of one with
+    -- security_invoker, those of whoever asks, wherever that view stands. What nobody who asks may read leads nowhere.
+    'reads', (WITH RECURSIVE steps AS (
+            SELECT DISTINCT c.oid AS view, d.refobjid AS relation, CASE WHEN c.relkind = 'v'
+                AND EXISTS (SELECT FROM unnest(c.reloptions) o WHERE o ~* '^security_invoker=(t(r(ue?)?)?|y(es?)?|on|1)$') THEN 0::oid ELSE c.relowner END AS by
+            FROM pg_class c JOIN pg_rewrite w ON w.ev_class = c.oid
+                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid
+            WHERE c.relkind IN ('v', 'm')),
+        open_steps AS (SELECT s.* FROM steps s WHERE s.by <> 0 OR EXISTS (SELECT FROM api a WHERE has_any_column_privilege(a.oid, s.relation, 'SELECT'))),
+        uses(view, relation, by) AS (
+            SELECT s.view, s.relation, s.by FROM open_steps s JOIN relations r ON r.oid = s.view
             UNION
-            SELECT u.view, d.refobjid FROM uses u JOIN pg_rewrite w ON w.ev_class = u.relation
-                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class)
-        SELECT coalesce(json_agg(json_build_object('view', u.view::int8, 'relation', u.relation::int8, 'shown', format('%I.%I', n.nspname, c.relname), 'rls', c.relrowsecurity)), '[]')
+            SELECT u.view, s.relation, s.by FROM uses u JOIN open_steps s ON s.view = u.relation)
+        SELECT coalesce(json_agg(json_build_object('view', u.view::int8, 'relation', u.relation::int8, 'shown', format('%I.%I', n.nspname, c.relname),
+            'kind', c.relkind, 'rls', c.relrowsecurity, 'by', u.by::int8)), '[]')
         FROM uses u JOIN pg_class c ON c.oid = u.relation JOIN pg_namespace n ON n.oid = c.relnamespace),
     'publications', (SELECT coalesce(json_agg(json_build_object('name', p.pubname, 'relation', l.relid::int8)), '[]')
         FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) l JOIN relations r ON r.oid = l.relid),

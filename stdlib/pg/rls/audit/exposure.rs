@@ -48,6 +48,12 @@ static TRIGGER: Rule = Rule {
     title: "A trigger that writes with its owner's rights",
     why: "What a user writes makes it write elsewhere, where that user's policies are not asked: look whether rows of others can be reached that way.",
 };
+static RULE: Rule = Rule {
+    id: "rule_runs_as_owner",
+    severity: Severity::Warn,
+    title: "A rule that acts with its owner's rights",
+    why: "What CREATE RULE adds to a statement is done with the rights of the table's owner: the policies of the user who caused it are not asked.",
+};
 static SENSITIVE: Rule = Rule {
     id: "sensitive_columns",
     severity: Severity::Warn,
@@ -88,6 +94,7 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
         privileged(function, lookup, audience, &mut found);
     }
     triggers(catalog, lookup, &mut found);
+    rules(catalog, lookup, &mut found);
     columns(catalog, lookup, &mut found);
     for extension in &catalog.extensions {
         found.push(Finding {
@@ -112,7 +119,11 @@ fn views(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
             .filter(|read| read.view == relation.oid)
             .collect();
         // Views that only compute show nobody's rows.
-        let tables: BTreeSet<&str> = reads.iter().map(|read| read.shown.as_str()).collect();
+        let tables: BTreeSet<&str> = reads
+            .iter()
+            .filter(|read| matches!(read.kind, 'r' | 'p' | 'f'))
+            .map(|read| read.shown.as_str())
+            .collect();
         if tables.contains("auth.users") && relation.allows(&["SELECT"]) {
             found.push(Finding {
                 rule: &USERS,
@@ -137,34 +148,65 @@ fn views(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
             });
             continue;
         }
-        let guarded: BTreeSet<&str> = reads
+        // What is read with the rights of who asks, their policies hold for; a view below may do otherwise, wherever it is.
+        let as_owner = |owner: i64| {
+            let of_owner = reads
+                .iter()
+                .filter(|read| read.by == owner && matches!(read.kind, 'r' | 'p' | 'f'));
+            of_owner.collect::<Vec<_>>()
+        };
+        let owners: BTreeSet<i64> = reads
             .iter()
-            .filter(|read| read.rls)
-            .map(|read| read.shown.as_str())
+            .map(|read| read.by)
+            .filter(|&by| by != 0)
             .collect();
-        let bypasses = lookup
-            .role(relation.owner)
-            .is_some_and(|role| role.is_super || role.bypass);
-        if !relation.invoker && (!guarded.is_empty() || (bypasses && !tables.is_empty())) {
-            let owner = lookup
-                .role(relation.owner)
-                .map_or("its owner", |role| &role.name);
+        let culprit = owners.into_iter().find_map(|owner| {
+            let read = as_owner(owner);
+            let guarded: BTreeSet<&str> = read
+                .iter()
+                .filter(|read| read.rls)
+                .map(|read| read.shown.as_str())
+                .collect();
+            let all: BTreeSet<&str> = read.iter().map(|read| read.shown.as_str()).collect();
+            let role = lookup.role(owner);
+            let bypasses = role.is_some_and(|role| role.is_super || role.bypass);
+            match (guarded.is_empty(), bypasses && !all.is_empty()) {
+                (false, _) => Some((role, guarded)),
+                (true, true) => Some((role, all)),
+                _ => None,
+            }
+        });
+        if let Some((role, what)) = culprit {
+            let owner = role.map_or("its owner", |role| role.name.as_str());
+            let through: Vec<&str> = reads
+                .iter()
+                .filter(|read| matches!(read.kind, 'v' | 'm'))
+                .map(|read| read.shown.as_str())
+                .collect();
             found.push(Finding {
                 rule: &VIEW,
                 object: relation.shown.clone(),
                 evidence: format!(
-                    "it reads {} as {owner}; {}",
-                    list(if guarded.is_empty() {
-                        &tables
-                    } else {
-                        &guarded
-                    }),
+                    "it reads {} as {owner}{}; {}",
+                    list(&what),
+                    match through.is_empty() {
+                        true => String::new(),
+                        false => format!(", through {}", through.join(" and ")),
+                    },
                     relation.who_may()
                 ),
-                fix: format!(
-                    "ALTER VIEW {} SET (security_invoker = true);",
-                    relation.shown
-                ),
+                fix: match relation.invoker {
+                    false => format!(
+                        "ALTER VIEW {} SET (security_invoker = true);",
+                        relation.shown
+                    ),
+                    // It is the one below that reads as its owner.
+                    true => through
+                        .iter()
+                        .map(|view| format!("ALTER VIEW {view} SET (security_invoker = true);"))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                },
             });
         }
     }
@@ -195,19 +237,25 @@ fn privileged(
             fix: format!("REVOKE EXECUTE ON FUNCTION {} FROM {}, PUBLIC; -- or ALTER FUNCTION {} SECURITY INVOKER;", function.shown, audience.api.join(", "), function.shown),
         });
     }
-    if !function.fixed_path && (function.exposed || !function.callable_by.is_empty()) {
-        found.push(Finding {
-            rule: &SEARCH_PATH,
-            object: function.shown.clone(),
-            evidence: format!(
-                "SECURITY DEFINER, runs as {owner}, and its search_path is its caller's"
-            ),
-            fix: format!(
-                "ALTER FUNCTION {} SET search_path = ''; -- and write schema.name inside of it",
-                function.shown
-            ),
-        });
+    if !function.exposed && function.callable_by.is_empty() {
+        return;
     }
+    let how = match (&function.writable_path, function.fixed_path) {
+        (Some(schema), _) => {
+            format!("its search_path has {schema}, in which the API may make things")
+        }
+        (None, false) => "its search_path is its caller's".to_owned(),
+        (None, true) => return,
+    };
+    found.push(Finding {
+        rule: &SEARCH_PATH,
+        object: function.shown.clone(),
+        evidence: format!("SECURITY DEFINER, runs as {owner}, and {how}"),
+        fix: format!(
+            "ALTER FUNCTION {} SET search_path = ''; -- and write schema.name inside of it",
+            function.shown
+        ),
+    });
 }
 
 fn triggers(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
@@ -241,6 +289,28 @@ fn triggers(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
                 fix: format!(
                     "ALTER FUNCTION {} SECURITY INVOKER; -- if the user's own rights will do",
                     function.shown
+                ),
+            });
+        }
+    }
+}
+
+fn rules(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
+    for rule in &catalog.rewrites {
+        let Some(relation) = lookup.relations.get(&rule.relation) else {
+            continue;
+        };
+        if relation.allows(&["INSERT", "UPDATE", "DELETE"])
+            && !rule.text.ends_with("DO INSTEAD NOTHING;")
+        {
+            found.push(Finding {
+                rule: &RULE,
+                object: format!("{}: {}", relation.shown, rule.name),
+                evidence: rule.text.split_whitespace().collect::<Vec<_>>().join(" "),
+                fix: format!(
+                    "DROP RULE {} ON {}; -- a trigger with SECURITY INVOKER does the same with the user's own rights",
+                    quoted(&rule.name),
+                    relation.shown
                 ),
             });
         }

@@ -32,7 +32,9 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>) -> Vec<Finding> {
             continue;
         }
         for index in lookup.indexes.get(&relation.oid).into_iter().flatten() {
-            if !index.unique || index.columns.iter().any(|column| tenant.contains(column)) {
+            if !(index.unique || index.exclusion)
+                || index.columns.iter().any(|column| tenant.contains(column))
+            {
                 continue;
             }
             let guessable = index
@@ -56,11 +58,17 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>) -> Vec<Finding> {
             found.push(Finding {
                 rule: &UNIQUE,
                 object: format!("{}: {}", relation.shown, index.name),
-                evidence: format!("unique ({columns}), without {owner}"),
-                fix: format!(
-                    "CREATE UNIQUE INDEX CONCURRENTLY ON {} ({owner}, {columns});\n-- then drop {}",
-                    relation.shown, index.name
-                ),
+                evidence: match index.exclusion {
+                    true => format!("EXCLUDE over {columns}, without {owner}"),
+                    false => format!("unique ({columns}), without {owner}"),
+                },
+                fix: match index.exclusion {
+                    true => format!("-- make the constraint {} anew, with {owner} WITH = in front", index.name),
+                    false => format!(
+                        "CREATE UNIQUE INDEX CONCURRENTLY ON {} ({owner}, {columns});\n-- then drop {}",
+                        relation.shown, index.name
+                    ),
+                },
             });
         }
     }
@@ -71,7 +79,7 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>) -> Vec<Finding> {
         ) else {
             continue;
         };
-        if !to.rls || !from.allows(&["INSERT", "UPDATE"]) || key.columns.len() > 1 {
+        if !to.rls || !from.allows(&["INSERT", "UPDATE"]) {
             continue;
         }
         let tenant = tenant_columns(from, lookup);

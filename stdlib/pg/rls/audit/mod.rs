@@ -1,6 +1,7 @@
 //! `db.rls_audit()`: what the catalog says about row-level security, and what is wrong with it.
 
 mod catalog;
+mod condition;
 mod exposure;
 mod finding;
 mod keys;
@@ -14,14 +15,15 @@ use ccrun_kernel::{Cx, Error, Options, Result, primitive};
 use self::catalog::{Catalog, Lookup, Role};
 use self::finding::{Finding, Severity};
 use crate::pg::database::Database;
-use crate::pg::session::Want;
+use crate::pg::transaction::TransactionOptions;
 
 /// What is audited.
 #[derive(Clone, Options)]
 pub struct AuditOptions {
     /// The schemas that the API exposes (`PGRST_DB_SCHEMAS`); `public` if left out, and `storage` where there is one.
     schemas: Option<Vec<String>>,
-    /// The roles that requests run as; `anon` and `authenticated` if left out.
+    /// The roles that requests run as; if left out `anon`, `authenticated`, and what else `login` was granted for a token
+    /// to name: roles that can't log in, and that policies hold for.
     api_roles: Option<Vec<String>>,
     /// The role that the API logs in as.
     #[option(default = "authenticator")]
@@ -44,6 +46,20 @@ pub struct Audience<'a> {
 }
 
 impl Audience<'_> {
+    /// Whether a policy for these roles is for the API.
+    fn is_meant_by(&self, lookup: &Lookup<'_>, roles: &[String]) -> bool {
+        let is_named = |role: &String| role == "public" || self.api.contains(&role.as_str());
+        // A policy for a role holds for its members, too.
+        roles.iter().any(is_named)
+            || self
+                .api
+                .iter()
+                .filter_map(|name| lookup.role_named(name))
+                .flat_map(|from| lookup.paths(from))
+                .filter_map(|path| path.last().map(|last| last.name.as_str()))
+                .any(|name| roles.iter().any(|role| role == name))
+    }
+
     /// How the API comes to be `role`, if it can: it is it, or is a member of it.
     fn way_to(&self, lookup: &Lookup<'_>, role: &Role) -> Option<String> {
         let everyone = self.api.iter().copied().chain([self.login]);
@@ -109,17 +125,22 @@ impl Database {
             texts(&schemas),
             texts(&api),
             exposure::SENSITIVE_NAMES.into(),
+            // Without roles that are named, those that the login was granted count as well.
+            Dynamic::from(match options.api_roles {
+                Some(_) => String::new(),
+                None => options.login.clone(),
+            }),
+            texts(&trusted),
         ];
-        let answer = self
-            .ask(cx, catalog::SQL.to_owned(), Some(parameters), Want::Value)
-            .await?;
-        let text = answer
-            .rows
-            .into_iter()
-            .next()
-            .and_then(|value| value.into_string().ok())
-            .unwrap_or_default();
-        let api_roles = api.clone();
+        // Compiling a statement of this size takes longer than answering it, by far. READ ONLY: a replica will do.
+        let usual = TransactionOptions::usual();
+        let begin = usual.begin(true)?;
+        let transaction = self.begin(cx, &begin, &usual).await?;
+        transaction.own("SET LOCAL jit = off").await?;
+        let answer = transaction.own_value(catalog::SQL, &parameters).await;
+        let ended = transaction.finish(false).await;
+        let text = answer?.into_string().unwrap_or_default();
+        ended?;
         cx.blocking(move || {
             let catalog: Catalog = serde_json::from_str(&text).map_err(|error| {
                 Error::new(
@@ -128,15 +149,11 @@ impl Database {
                 )
             })?;
             let audience = Audience {
-                api: api_roles.iter().map(String::as_str).collect(),
+                api: catalog.api.iter().map(String::as_str).collect(),
                 login: &options.login,
                 trusted: trusted.iter().map(String::as_str).collect(),
             };
-            if !catalog
-                .roles
-                .iter()
-                .any(|role| audience.api.contains(&role.name.as_str()))
-            {
+            if audience.api.is_empty() {
                 return Err(Error::new(
                     "pg.no_api_roles",
                     format!("there is no role {}", audience.api.join(" or ")),
@@ -157,7 +174,7 @@ impl Database {
 fn judge(catalog: &Catalog, audience: &Audience<'_>) -> Vec<Finding> {
     let lookup = Lookup::new(catalog);
     let mut findings = tables::look(catalog, &lookup, audience);
-    findings.extend(policies::look(catalog, &lookup));
+    findings.extend(policies::look(catalog, &lookup, audience));
     findings.extend(exposure::look(catalog, &lookup, audience));
     findings.extend(keys::look(catalog, &lookup));
     findings.extend(roles::look(catalog, &lookup, audience));

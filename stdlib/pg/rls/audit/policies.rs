@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::Audience;
 use super::catalog::{Catalog, Lookup, Policy, Relation};
+use super::condition::Condition;
 use super::finding::{Finding, Rule, Severity, quoted};
 
 static ALWAYS_TRUE: Rule = Rule {
@@ -13,6 +15,18 @@ static ALWAYS_TRUE: Rule = Rule {
     severity: Severity::Error,
     title: "A policy that lets everybody through",
     why: "Its condition holds for every row: for these commands it is as if there were no row-level security.",
+};
+static ANY_USER: Rule = Rule {
+    id: "policy_any_user",
+    severity: Severity::Warn,
+    title: "A policy that asks only whether somebody is signed in",
+    why: "It looks at who asks and not at the row: everybody with an account reaches every row, and accounts are had for the asking.",
+};
+static ITSELF: Rule = Rule {
+    id: "policy_compares_itself",
+    severity: Severity::Error,
+    title: "A column that is compared with itself",
+    why: "A name in a subquery that was meant for the policy's table was found in the subquery's own: the comparison always holds, and what was to be narrowed is not.",
 };
 static MISSING_CHECK: Rule = Rule {
     id: "missing_with_check",
@@ -75,29 +89,31 @@ macro_rules! pattern {
     };
 }
 
-/// `true`, or something that always is, by itself or after OR.
-static TRUE: LazyLock<Regex> = pattern!(
-    r"(?i)^\(*\s*(true|\(?\d+ = \d+\)?|.*\bOR\s+\(*(true|(\d+) = (\d+))\)*|\(*true\)*\s+OR\b.*)\s*\)*$"
-);
 static METADATA: LazyLock<Regex> = pattern!(r"(?i)\b(raw_)?user_meta_?data\b");
+/// NULL taken for a yes: `IS NULL`, `coalesce(auth.uid(), user_id)`, and `IS NOT DISTINCT FROM`, which the server writes
+/// back as NOT (… IS DISTINCT FROM …).
 static NULL_UID: LazyLock<Regex> = pattern!(
-    r"(?i)auth\.(uid|jwt|role)\(\)( AS \w+)?\)*\s+IS NULL|COALESCE\(\(*\s*(SELECT )?auth\.uid\(\)[^,]*,\s*(\w+\.)?[a-z_]+\)"
+    r"(?i)auth\.(uid|jwt|role)\(\)( AS \w+)?\)*\s+IS NULL|COALESCE\(\(*\s*(SELECT )?auth\.uid\(\)[^,]*,\s*(\w+\.)?[a-z_]+\)|NOT \([^()]*IS DISTINCT FROM \(*\s*(SELECT )?auth\.uid\(\)|NOT \(\(*\s*(SELECT )?auth\.uid\(\)( AS \w+)?\)*\s+IS DISTINCT FROM"
 );
 /// Who is asking, in its various forms.
 static WHO: LazyLock<Regex> = pattern!(r"(?i)(auth\.(uid|jwt|role|email)\(\)|current_setting\()");
 /// The same in a SELECT of its own, as the server writes it back.
 static WRAPPED: LazyLock<Regex> = pattern!(
-    r"(?is)\(\s*SELECT\s+[^()]*(\(+[^()]*)*(auth\.(uid|jwt|role|email)\(\)|current_setting\([^()]*\))[^()]*(\)+[^()]*)*?\s*AS\s+\w+\s*\)"
+    r#"(?is)\(\s*SELECT\s+(\(*(auth\.(uid|jwt|role|email)\(\)|current_setting\([^()]*\))|[^()]*(\(+[^()]*)*(auth\.(uid|jwt|role|email)\(\)|current_setting\([^()]*\))[^()]*(\)+[^()]*)*?\s*AS\s+(\w+|"[^"]+")\s*\))"#
 );
 static ROLE: LazyLock<Regex> = pattern!(r"(?i)\b(CURRENT_USER|SESSION_USER|CURRENT_ROLE)\b");
 static ONLY_BUCKET: LazyLock<Regex> = pattern!(r"^\(*bucket_id = '[^']*'::text\)*$");
 
 /// What there is to say of policies.
-pub fn look(catalog: &Catalog, lookup: &Lookup<'_>) -> Vec<Finding> {
+pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for relation in catalog.relations.iter().filter(|r| r.is_table()) {
         let policies = lookup.policies_of(relation);
         for policy in policies {
+            // What is for roles that the API is not, is not about its users.
+            if !audience.is_meant_by(lookup, &policy.roles) {
+                continue;
+            }
             let mut add = |rule, evidence: String, fix: String| {
                 found.push(Finding {
                     rule,
@@ -125,7 +141,7 @@ fn one(relation: &Relation, policy: &Policy, add: &mut impl FnMut(&'static Rule,
     let is_bucket = relation.schema == "storage" && relation.name == "objects";
     if policy.permissive {
         for (word, expression) in [("USING", using), ("WITH CHECK", check)] {
-            if let Some(text) = expression.filter(|text| TRUE.is_match(text)) {
+            if let Some(text) = expression.filter(|text| Condition::of(text).is_always()) {
                 add(
                     &ALWAYS_TRUE,
                     format!(
@@ -138,9 +154,31 @@ fn one(relation: &Relation, policy: &Policy, add: &mut impl FnMut(&'static Rule,
                 break;
             }
         }
+        for text in policy.expressions() {
+            let condition = Condition::of(text);
+            if condition.is_anybody() && !condition.is_always() {
+                add(
+                    &ANY_USER,
+                    format!(
+                        "{} with {text} for {}",
+                        command(policy),
+                        policy.roles.join(", ")
+                    ),
+                    format!(
+                        "{alter} {} (user_id = (SELECT auth.uid()));",
+                        if using == Some(text) {
+                            "USING"
+                        } else {
+                            "WITH CHECK"
+                        }
+                    ),
+                );
+                break;
+            }
+        }
         if matches!(policy.command, 'w' | '*')
             && check.is_none()
-            && !using.is_some_and(|text| TRUE.is_match(text))
+            && !using.is_some_and(|text| Condition::of(text).is_always())
         {
             add(
                 &MISSING_CHECK,
@@ -174,6 +212,19 @@ fn one(relation: &Relation, policy: &Policy, add: &mut impl FnMut(&'static Rule,
             format!("{} TO public", command(policy)),
             format!("{alter} TO authenticated;"),
         );
+    }
+    for text in policy.expressions() {
+        if let Some(pair) = Condition::compared_with_itself(text) {
+            add(
+                &ITSELF,
+                format!("{pair} in {text}"),
+                format!(
+                    "-- write {}.column for the column of the policy's own table",
+                    relation.name
+                ),
+            );
+            break;
+        }
     }
     for text in policy.expressions() {
         if METADATA.is_match(text) {
@@ -344,27 +395,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_always_holds_is_recognised_and_what_does_not_is_not() {
-        for text in [
-            "true",
-            "(true)",
-            "((user_id = auth.uid()) OR true)",
-            "(1 = 1)",
-            "(true OR (a = 1))",
-        ] {
-            assert!(TRUE.is_match(text), "{text}");
-        }
-        for text in [
-            "(is_public = true)",
-            "(user_id = auth.uid())",
-            "(a OR (b = true))",
-            "(published IS TRUE)",
-        ] {
-            assert!(!TRUE.is_match(text), "{text}");
-        }
-    }
-
-    #[test]
     fn a_call_in_a_select_of_its_own_is_no_call_per_row() {
         let rest = |text: &str| WHO.is_match(&WRAPPED.replace_all(text, ""));
         assert!(rest("(user_id = auth.uid())"));
@@ -376,6 +406,9 @@ mod tests {
         ));
         assert!(!rest("(user_id = ( SELECT auth.uid() AS uid))"));
         assert!(!rest(
+            "(( SELECT ((current_setting('request.headers'::text, true))::json ->> 'x-frozen'::text) AS \"?column?\") IS NULL)"
+        ));
+        assert!(!rest(
             "(tenant = ( SELECT (current_setting('app.tenant'::text, true))::uuid AS current_setting))"
         ));
     }
@@ -386,6 +419,10 @@ mod tests {
             "((auth.uid() IS NULL) OR (user_id = auth.uid()))",
             "((( SELECT auth.uid() AS uid) IS NULL) OR (user_id = ( SELECT auth.uid() AS uid)))",
             "(user_id = COALESCE(auth.uid(), user_id))",
+            "(NOT (user_id IS DISTINCT FROM auth.uid()))",
+            "(NOT (user_id IS DISTINCT FROM ( SELECT auth.uid() AS uid)))",
+            "(NOT (auth.uid() IS DISTINCT FROM user_id))",
+            "(NOT (( SELECT auth.uid() AS uid) IS DISTINCT FROM user_id))",
         ] {
             assert!(NULL_UID.is_match(text), "{text}");
         }
@@ -393,6 +430,7 @@ mod tests {
             "(auth.uid() IS NOT NULL)",
             "(deleted_at IS NULL)",
             "((auth.uid() = user_id) AND (gone IS NULL))",
+            "((NOT (old IS DISTINCT FROM new)) AND (user_id = auth.uid()))",
         ] {
             assert!(!NULL_UID.is_match(text), "{text}");
         }

@@ -1,7 +1,7 @@
 //! Roles: whom row-level security does not hold for, and what new tables are granted.
 
 use super::Audience;
-use super::catalog::{Catalog, Lookup};
+use super::catalog::{Catalog, Lookup, Role};
 use super::finding::{Finding, Rule, Severity, quoted};
 
 static BYPASSES: Rule = Rule {
@@ -9,6 +9,18 @@ static BYPASSES: Rule = Rule {
     severity: Severity::Error,
     title: "No policy holds for this role",
     why: "A superuser and a role with BYPASSRLS see and change every row, FORCE or not.",
+};
+static MAKES_ROLES: Rule = Rule {
+    id: "role_makes_roles",
+    severity: Severity::Error,
+    title: "A role of the API can make itself another",
+    why: "CREATEROLE lets it grant itself every role that is no superuser (up to PostgreSQL 15): the owner's, and those that pass by policies.",
+};
+static MAY_CREATE: Rule = Rule {
+    id: "api_may_create",
+    severity: Severity::Warn,
+    title: "The API may make things in an exposed schema",
+    why: "What a user makes there is found by others: a function or table of the right name takes the place of the one that was meant. PostgreSQL up to 14 grants it to everybody, and an upgrade keeps that.",
 };
 static DEFAULTS: Rule = Rule {
     id: "default_privileges",
@@ -25,11 +37,19 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
         if !audience.api.contains(&name) && audience.login != name {
             continue;
         }
+        if role.makes_roles && !role.is_super {
+            found.push(Finding {
+                rule: &MAKES_ROLES,
+                object: name.to_owned(),
+                evidence: format!("{name} has CREATEROLE"),
+                fix: format!("ALTER ROLE {} NOCREATEROLE;", quoted(name)),
+            });
+        }
         if role.is_super || role.bypass {
             found.push(Finding {
                 rule: &BYPASSES,
                 object: name.to_owned(),
-                evidence: format!("{name} {}", rights(role.is_super)),
+                evidence: format!("{name} {}", rights(role)),
                 fix: format!("ALTER ROLE {} NOSUPERUSER NOBYPASSRLS;", quoted(name)),
             });
         }
@@ -48,7 +68,7 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
                         "it can become {} ({}), which {}",
                         last.name,
                         way.join(" → "),
-                        rights(last.is_super)
+                        rights(last)
                     ),
                     fix: format!(
                         "REVOKE {} FROM {};",
@@ -58,6 +78,26 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
                 });
             }
         }
+    }
+    for entry in &catalog.writable {
+        let from: Vec<String> = match entry.public {
+            true => vec!["PUBLIC".to_owned()],
+            false => entry.by.iter().map(|role| quoted(role)).collect(),
+        };
+        found.push(Finding {
+            rule: &MAY_CREATE,
+            object: entry.schema.clone(),
+            evidence: format!(
+                "{} may make things in the schema {}",
+                entry.by.join(" and "),
+                entry.schema
+            ),
+            fix: format!(
+                "REVOKE CREATE ON SCHEMA {} FROM {};",
+                quoted(&entry.schema),
+                from.join(", ")
+            ),
+        });
     }
     for entry in &catalog.default_privileges {
         found.push(Finding {
@@ -79,9 +119,11 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
     found
 }
 
-fn rights(is_super: bool) -> &'static str {
-    match is_super {
-        true => "is a superuser",
-        false => "has BYPASSRLS",
+fn rights(role: &Role) -> &'static str {
+    match (role.name.as_str(), role.is_super) {
+        ("pg_execute_server_program", _) => "may run programs on the server",
+        ("pg_write_server_files", _) => "may write the server's files",
+        (_, true) => "is a superuser",
+        (_, false) => "has BYPASSRLS",
     }
 }

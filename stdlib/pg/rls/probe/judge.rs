@@ -17,6 +17,12 @@ pub struct Outcome {
     pub said: Option<String>,
     /// Whether the row is another one afterwards.
     pub changed: bool,
+    /// Of what was asked with the rows there and gone: a word of theirs that came out.
+    #[serde(default)]
+    pub told: Option<String>,
+    /// Whether the answer is another one without them; nothing where that can't be told.
+    #[serde(default)]
+    pub differs: Option<bool>,
 }
 
 /// What it means.
@@ -30,6 +36,8 @@ pub enum Judged {
     Allowed,
     /// It worked, and must not.
     Leak,
+    /// Nothing of the row came out, but the answer depends on whether it is there.
+    Influence,
     /// The owner itself does not get at its row.
     ControlFailed,
     /// Something else was in the way.
@@ -43,6 +51,7 @@ impl Judged {
             Self::Works => "works",
             Self::Allowed => "allowed",
             Self::Leak => "LEAK",
+            Self::Influence => "depends on it",
             Self::ControlFailed => "control failed",
             Self::Untested => "untested",
         }
@@ -62,9 +71,10 @@ pub struct Verdict {
 /// What the probes of a table mean.
 pub fn all(shown: &str, probes: &[Probe], outcomes: &[Outcome]) -> Vec<Verdict> {
     // A statement that even the owner can't do for another reason than policies proves nothing about others.
-    let stopped = |operation: Operation| {
+    let stopped = |of: &Probe| {
         probes.iter().zip(outcomes).any(|(probe, outcome)| {
-            probe.operation == operation
+            probe.operation == of.operation
+                && probe.through == of.through
                 && probe.identity == Identity::Own
                 && is_constraint(outcome)
         })
@@ -74,9 +84,16 @@ pub fn all(shown: &str, probes: &[Probe], outcomes: &[Outcome]) -> Vec<Verdict> 
         .zip(outcomes)
         .map(|(probe, outcome)| Verdict {
             table: shown.to_owned(),
-            outcome: judge(probe, outcome, stopped(probe.operation)),
+            outcome: judge(probe, outcome, stopped(probe)),
             said: match (&outcome.code, &outcome.said) {
                 (Some(code), Some(said)) => format!("{code}: {said}"),
+                _ if outcome.changed && probe.operation == Operation::Insert => "1 row".to_owned(),
+                _ if outcome.changed => "it changed the row".to_owned(),
+                _ if outcome.told.is_some() => format!("{} came out", outcome.told.as_deref().unwrap_or_default()),
+                _ if outcome.differs == Some(true) => "another answer than without the row".to_owned(),
+                _ if outcome.differs == Some(false) => "the same answer as without the row".to_owned(),
+                _ if probe.observes => "it can't be told: it answers otherwise each time, or the row can't be taken away".to_owned(),
+                _ if outcome.rows == Some(1) => "1 row".to_owned(),
                 _ => format!("{} rows", outcome.rows.unwrap_or(0)),
             },
             probe: probe.clone(),
@@ -92,7 +109,53 @@ fn is_constraint(outcome: &Outcome) -> bool {
         .is_some_and(|code| code.starts_with("23") || code.starts_with("22"))
 }
 
+/// Time, locks, memory, a broken server: nothing was found out.
+fn is_in_the_way(outcome: &Outcome) -> bool {
+    outcome.code.as_deref().is_some_and(|code| {
+        ["57014", "55P03", "40P01"].contains(&code)
+            || ["53", "54", "58", "XX"]
+                .iter()
+                .any(|class| code.starts_with(class))
+    })
+}
+
+fn observed(probe: &Probe, outcome: &Outcome) -> Judged {
+    let (told, differs) = (outcome.told.is_some(), outcome.differs == Some(true));
+    let happened = outcome.changed || told || differs;
+    if is_in_the_way(outcome) {
+        return Judged::Untested;
+    }
+    match probe.expected {
+        Expected::Works if happened => Judged::Works,
+        Expected::Works => Judged::ControlFailed,
+        Expected::Any if happened => Judged::Allowed,
+        Expected::Any => Judged::Denied,
+        // A count of a table's rows is a row that is seen.
+        Expected::Denied
+            if outcome.changed || told || (differs && probe.operation == Operation::Count) =>
+        {
+            Judged::Leak
+        }
+        Expected::Denied if differs => Judged::Influence,
+        Expected::Denied if outcome.code.is_none() && outcome.differs.is_none() => Judged::Untested,
+        Expected::Denied => Judged::Denied,
+    }
+}
+
 fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
+    if probe.observes {
+        return observed(probe, outcome);
+    }
+    if is_in_the_way(outcome) && probe.expected != Expected::Any {
+        return Judged::Untested;
+    }
+    if probe.operation == Operation::ForeignOracle {
+        return match outcome.code.as_deref() {
+            None if outcome.rows.unwrap_or(0) > 0 => Judged::Leak,
+            Some(code) if code.starts_with('2') && code != "23503" => Judged::Untested,
+            _ => Judged::Denied,
+        };
+    }
     if probe.operation == Operation::UniqueOracle {
         return match outcome.code.as_deref() {
             Some("23505") => Judged::Leak,
@@ -102,11 +165,11 @@ fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
     }
     let reads = matches!(
         probe.operation,
-        Operation::Select | Operation::View | Operation::Function | Operation::Insert
+        Operation::Select | Operation::Insert | Operation::Returning | Operation::Join
     );
     let happened = outcome.code.is_none()
         && if reads {
-            outcome.rows.unwrap_or(0) > 0
+            outcome.rows.unwrap_or(0) > 0 && (probe.truth.is_none() || outcome.changed)
         } else {
             outcome.changed
         };
@@ -158,6 +221,27 @@ impl Verdict {
         ])
     }
 
+    /// The same hole: what was found, by whom.
+    pub fn key(&self) -> (String, &'static str) {
+        (self.outcome.word().to_owned(), self.probe.identity.word())
+    }
+
+    /// What could not be found out: what was tried, by whom, and why.
+    pub fn untested(&self) -> Option<(String, &'static str, String)> {
+        (self.outcome == Judged::Untested).then(|| {
+            let through = self
+                .probe
+                .through
+                .as_ref()
+                .map_or(String::new(), |name| format!(" through {name}"));
+            (
+                format!("{}{through}", self.probe.operation.word()),
+                self.probe.identity.word(),
+                self.said.clone(),
+            )
+        })
+    }
+
     /// What it finds, if anything.
     pub fn finding(&self) -> Option<Map> {
         let who = self.probe.identity.word();
@@ -168,6 +252,18 @@ impl Verdict {
                 "warn",
                 "A duplicate key tells that somebody else has the value",
                 "Uniqueness is checked without asking policies.",
+            ),
+            Judged::Leak if self.probe.operation == Operation::ForeignOracle => (
+                "oracle",
+                "warn",
+                "A reference tells that somebody else has the value",
+                "Foreign keys are checked without asking policies: one's own row can refer to a row of somebody else, if it exists.",
+            ),
+            Judged::Influence => (
+                "influence",
+                "warn",
+                "What others get depends on a row that is not theirs",
+                "Nothing of the row itself came out, but with it there the answer was another one: a count or a sum, or a part of it that is not its own.",
             ),
             Judged::Leak => (
                 "leak",
@@ -192,11 +288,15 @@ impl Verdict {
             ("severity".into(), severity.into()),
             ("title".into(), title.into()),
             ("object".into(), object.into()),
-            ("evidence".into(), format!("{who}: {} → {}", self.probe.sql, self.said).into()),
+            (
+                "evidence".into(),
+                format!("{who}: {} → {}", self.probe.sql, self.said).into(),
+            ),
             ("identity".into(), who.into()),
             ("operation".into(), what.into()),
             ("why".into(), why.into()),
-            ("fix".into(), "-- look at the policies of this table for this command: `db.rls_audit()` names the usual causes".into()),
+            ("statement".into(), self.probe.sql.clone().into()),
+            ("fix".into(), self.probe.mend().into()),
             ("docs".into(), format!("guide/rls.html#{rule}").into()),
         ]))
     }
@@ -206,7 +306,8 @@ impl Verdict {
 pub struct Mutation<'t> {
     /// What it does.
     pub sql: String,
-    what: String,
+    /// The same in words.
+    pub what: String,
     policy: Option<&'t Policy>,
 }
 
@@ -262,7 +363,11 @@ impl Mutation<'_> {
         match policy.command {
             'a' => matches!(
                 probe.operation,
-                Operation::Insert | Operation::Upsert | Operation::UniqueOracle
+                Operation::Insert
+                    | Operation::Upsert
+                    | Operation::UniqueOracle
+                    | Operation::ForeignOracle
+                    | Operation::Join
             ),
             'w' => matches!(
                 probe.operation,
@@ -270,6 +375,7 @@ impl Mutation<'_> {
                     | Operation::BlindUpdate
                     | Operation::Upsert
                     | Operation::GiveAway
+                    | Operation::Returning
             ),
             'd' => matches!(probe.operation, Operation::Delete | Operation::BlindDelete),
             // What can't be seen can't be changed either.

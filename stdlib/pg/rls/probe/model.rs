@@ -40,6 +40,14 @@ pub struct Column {
     pub generated: bool,
     /// The most characters.
     pub limit: Option<i32>,
+    /// Whether the table gives it a value by itself.
+    pub has_default: bool,
+    /// The roles that may read it.
+    pub readable: Vec<String>,
+    /// The roles that may give it in a new row.
+    pub insertable: Vec<String>,
+    /// The roles that may change it.
+    pub updatable: Vec<String>,
 }
 
 /// A foreign key.
@@ -100,8 +108,16 @@ pub struct Table {
     pub rls: bool,
     /// Whether it is a partition.
     pub partition: bool,
-    /// About how many rows it has; -1 where nobody has counted.
+    /// Whether policies of other tables ask it, themselves or through a function.
+    pub asked: bool,
+    /// `r` or `p`.
+    pub kind: char,
+    /// About how many rows it has.
     pub rows: f64,
+    /// The columns of the partition key.
+    pub partitioned_by: Option<Vec<i16>>,
+    /// What the first partition takes: `FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')`.
+    pub bound: Option<String>,
     /// What each role may do: `SELECT,INSERT`.
     pub grants: BTreeMap<String, String>,
     /// Its columns.
@@ -134,6 +150,34 @@ impl Table {
             .is_some_and(|list| list.split(',').any(|one| one == kind))
     }
 
+    /// A value that the first partition takes, for a column of the partition key, as a literal without its type.
+    pub fn place(&self, number: i16) -> Option<String> {
+        let at = self
+            .partitioned_by
+            .as_ref()?
+            .iter()
+            .position(|&one| one == number)?;
+        let values = self
+            .bound
+            .as_ref()?
+            .split_once('(')?
+            .1
+            .split_once(')')?
+            .0
+            .split(", ")
+            .collect::<Vec<_>>();
+        let value = values.get(at).or(values.first())?;
+        (value.starts_with('\'') || value.parse::<f64>().is_ok()).then(|| (*value).to_owned())
+    }
+
+    /// Whether the role may read all of these columns.
+    pub fn may_read(&self, role: &str, numbers: &[i16]) -> bool {
+        numbers.iter().all(|&number| {
+            self.column(number)
+                .is_some_and(|column| column.readable.iter().any(|one| one == role))
+        })
+    }
+
     /// The foreign key that starts with just this column.
     pub fn foreign_of(&self, number: i16) -> Option<&Foreign> {
         self.foreign
@@ -150,8 +194,30 @@ pub struct View {
     pub shown: String,
     /// Its columns.
     pub columns: Vec<String>,
-    /// The tables that it reads.
+    /// What each role may do.
+    pub grants: BTreeMap<String, String>,
+    /// Whether it shows a copy: a materialized view, or one that reads such a view.
+    pub copies: bool,
+    /// Whether rows can be changed through it.
+    pub writable: bool,
+    /// What it reads, through the views below it as well.
     pub reads: Vec<i64>,
+}
+
+impl View {
+    /// Whether a role has a grant.
+    pub fn grants(&self, role: &str, kind: &str) -> bool {
+        self.grants
+            .get(role)
+            .is_some_and(|list| list.split(',').any(|one| one == kind))
+    }
+
+    /// Whether the API may do anything with it.
+    pub fn is_reachable(&self) -> bool {
+        ["anon", "authenticated"]
+            .iter()
+            .any(|role| self.grants.get(*role).is_some_and(|list| !list.is_empty()))
+    }
 }
 
 /// A function.
@@ -159,6 +225,14 @@ pub struct View {
 pub struct Function {
     /// As SQL has it.
     pub shown: String,
+    /// Its schema.
+    pub schema: String,
+    /// Whether it may write.
+    pub volatile: bool,
+    /// Whether the API may call it.
+    pub callable: bool,
+    /// The names of its arguments; empty where they have none.
+    pub names: Vec<String>,
     /// The types of its arguments.
     pub arguments: Vec<String>,
     /// How many may be left out.
@@ -205,6 +279,32 @@ pub enum Belongs {
     Claim(i16, String),
     /// A column refers to a row that belongs to somebody.
     Through(i16, i64),
+    /// A row of another table says who belongs to it: `members` of a team.
+    Member(i64),
+}
+
+impl Belongs {
+    /// The column of its own that says whose a row is.
+    pub fn column(&self) -> Option<i16> {
+        match self {
+            Self::User(number) | Self::Claim(number, _) | Self::Through(number, _) => Some(*number),
+            Self::Member(_) => None,
+        }
+    }
+}
+
+/// Whether a row belongs to somebody because another row says so, directly or further up.
+pub fn is_by_membership(known: &HashMap<i64, Belongs>, mut oid: i64) -> bool {
+    let mut left = known.len();
+    while left > 0 {
+        match known.get(&oid) {
+            Some(Belongs::Member(_)) => return true,
+            Some(Belongs::Through(_, target)) => oid = *target,
+            _ => return false,
+        }
+        left -= 1;
+    }
+    false
 }
 
 /// The names that columns with a user's id have.
@@ -244,7 +344,35 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
             known.insert(table.oid, found);
         }
     }
-    // Those that belong to somebody through others, one step further in each round.
+    through_others(model, &mut known);
+    // Then those whose members are kept in a table of its own, and what belongs to these.
+    let members: Vec<(i64, Belongs)> = model
+        .tables
+        .iter()
+        .filter(|table| {
+            !known.contains_key(&table.oid)
+                && !table.policies.is_empty()
+                && !intent.shared.contains(&table.shown)
+                && !intent.public.contains(&table.shown)
+        })
+        .filter_map(|table| {
+            let list = model.tables.iter().find(|list| {
+                matches!(
+                    known.get(&list.oid),
+                    Some(Belongs::User(_) | Belongs::Claim(..))
+                ) && list.asked
+                    && list.foreign.iter().any(|key| key.target == table.oid)
+            })?;
+            Some((table.oid, Belongs::Member(list.oid)))
+        })
+        .collect();
+    known.extend(members);
+    through_others(model, &mut known);
+    known
+}
+
+/// Those that belong to somebody through others, one step further in each round.
+fn through_others(model: &Model, known: &mut HashMap<i64, Belongs>) {
     loop {
         let more: Vec<(i64, Belongs)> = model
             .tables
@@ -266,7 +394,7 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
             })
             .collect();
         if more.is_empty() {
-            return known;
+            return;
         }
         known.extend(more);
     }
@@ -286,16 +414,18 @@ fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
     let mut candidates: Vec<&Column> = table
         .columns
         .iter()
-        .filter(|column| column.base.name == "uuid")
+        .filter(|column| column.base.name == "uuid" || column.base.category == 'S')
         .filter(|column| {
             let refers = table.foreign_of(column.number).is_some_and(|key| Some(key.target) == users);
             let compared = table.policies.iter().flat_map(|policy| [&policy.using, &policy.check]).flatten().any(|text| {
                 let name = regex::escape(&column.quoted);
-                let near = format!(r"(?i)(auth\.uid\(\)[^=<>]{{0,40}}= \(?\(?(\w+\.)?{name}\b|\b{name}\)? = [^=]{{0,60}}auth\.uid\(\))");
+                // Also `(auth.jwt() ->> 'sub')`, which is the same without the function.
+                let who = r"(auth\.uid\(\)|->> 'sub'::text\))";
+                let near = format!(r"(?i)({who}[^=<>]{{0,40}}= \(?\(?(\w+\.)?{name}\b|\b{name}\)?(::\w+)? = [^=]{{0,160}}{who})");
                 regex::Regex::new(&near).is_ok_and(|near| near.is_match(text))
             });
             compared || (refers && (OWNER_NAMES.contains(&column.name.as_str()) || is_in_policy(table, column.number) || column.name == "id"))
-                || (table.policies.is_empty() && OWNER_NAMES.contains(&column.name.as_str()))
+                || (table.policies.is_empty() && column.base.name == "uuid" && OWNER_NAMES.contains(&column.name.as_str()))
         })
         .collect();
     // With several, the one that the policies look at, then the one with the usual name.

@@ -50,6 +50,8 @@ pub struct Maker<'m> {
     by_oid: HashMap<i64, &'m Table>,
     /// The key of the row that each tenant has in each table: columns and literals.
     have: HashMap<(char, i64), HashMap<i16, String>>,
+    /// The same as texts.
+    texts: HashMap<(char, i64), HashMap<i16, String>>,
     open: HashSet<(char, i64)>,
     counter: u64,
 }
@@ -67,13 +69,21 @@ impl<'m> Maker<'m> {
                 .map(|table| (table.oid, table))
                 .collect(),
             have: HashMap::new(),
+            texts: HashMap::new(),
             open: HashSet::new(),
             counter: u64::from(rand::random::<u32>()),
         }
     }
 
     /// Remember what the server says a tenant's row has.
-    pub fn remember(&mut self, tenant: &Tenant, table: &Table, row: HashMap<i16, String>) {
+    pub fn remember(
+        &mut self,
+        tenant: &Tenant,
+        table: &Table,
+        row: HashMap<i16, String>,
+        texts: HashMap<i16, String>,
+    ) {
+        self.texts.insert((tenant.letter, table.oid), texts);
         self.have.insert((tenant.letter, table.oid), row);
         self.open.remove(&(tenant.letter, table.oid));
     }
@@ -81,6 +91,26 @@ impl<'m> Maker<'m> {
     /// The row of a tenant: column numbers and literals.
     pub fn row(&self, tenant: &Tenant, table: &Table) -> Option<&HashMap<i16, String>> {
         self.have.get(&(tenant.letter, table.oid))
+    }
+
+    /// The texts of a tenant's row that nobody else's has: ids, and what was invented.
+    pub fn needles(&self, tenant: &Tenant, others: &Tenant, table: &Table) -> Vec<String> {
+        let Some(texts) = self.texts.get(&(tenant.letter, table.oid)) else {
+            return Vec::new();
+        };
+        let other = self.texts.get(&(others.letter, table.oid));
+        texts
+            .iter()
+            .filter(|(number, text)| {
+                text.len() >= 12
+                    && text.parse::<f64>().is_err()
+                    && table.column(**number).is_some_and(|column| {
+                        column.base.name == "uuid" || column.base.category == 'S'
+                    })
+                    && other.and_then(|row| row.get(number)) != Some(text)
+            })
+            .map(|(_, text)| text.clone())
+            .collect()
     }
 
     /// The tables whose rows must be there before one of this table is: those it refers to, and cannot do without.
@@ -93,9 +123,11 @@ impl<'m> Maker<'m> {
             .filter(|key| {
                 let wanted = key.columns.iter().any(|&number| {
                     table.column(number).is_some_and(|column| column.required)
-                        || matches!(belongs, Some(Belongs::Through(own, _) | Belongs::User(own)) if *own == number)
+                        || belongs.and_then(Belongs::column) == Some(number)
                 });
-                wanted && !self.have.contains_key(&(tenant.letter, key.target)) && !self.open.contains(&(tenant.letter, key.target))
+                wanted
+                    && !self.have.contains_key(&(tenant.letter, key.target))
+                    && !self.open.contains(&(tenant.letter, key.target))
             })
             .filter_map(|key| self.by_oid.get(&key.target).copied())
             .collect()
@@ -156,6 +188,10 @@ impl<'m> Maker<'m> {
             if column.required || own {
                 return row.get(key.target_columns.get(place)?).cloned();
             }
+        }
+        // Without a place in some partition there is no row.
+        if let Some(place) = table.place(column.number) {
+            return Some(format!("{place}::{}", column.data_type));
         }
         let is_unique = table.unique.iter().any(|key| key.contains(&column.number));
         if is_unique && let Some(value) = like.and_then(|row| row.get(&column.number)) {
@@ -233,6 +269,19 @@ impl<'m> Maker<'m> {
 /// A value as SQL has it.
 fn literal(text: &str, column: &Column) -> String {
     format!("{}::{}", quoted(text), column.data_type)
+}
+
+/// A name as SQL has it: in quotes unless it is a plain one.
+pub fn identifier(name: &str) -> String {
+    let is_plain = name
+        .chars()
+        .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_')
+        && !name.is_empty()
+        && !name.starts_with(|sign: char| sign.is_ascii_digit());
+    match is_plain {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
 }
 
 /// A text as SQL has it.

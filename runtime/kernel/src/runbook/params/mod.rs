@@ -146,6 +146,12 @@ impl ParamSpec {
         }
     }
 
+    /// The default as it would be typed; empty without one.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        self.default.as_ref().map(default_text).unwrap_or_default()
+    }
+
     /// The option of the command line, with a value that is accepted where one is known.
     #[must_use]
     pub fn example(&self) -> String {

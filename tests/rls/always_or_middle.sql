@@ -1,0 +1,9 @@
+-- OR true is true wherever it stands.
+-- expect: policy_always_true public.notes: own
+-- probe: leak public.notes
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users, body text NOT NULL DEFAULT 'x');
+CREATE INDEX ON public.notes (user_id);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes TO authenticated;
+CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid()) OR true OR body = 'x') WITH CHECK (user_id = (SELECT auth.uid()));

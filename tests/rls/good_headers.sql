@@ -1,0 +1,9 @@
+-- A policy that looks at the headers of the request.
+-- probe: none
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users, body text NOT NULL DEFAULT 'x');
+CREATE INDEX ON public.notes (user_id);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes TO authenticated;
+CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid()) AND (SELECT current_setting('request.headers', true)::json ->> 'x-frozen') IS NULL)
+    WITH CHECK (user_id = (SELECT auth.uid()));

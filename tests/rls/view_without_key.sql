@@ -1,0 +1,11 @@
+-- A view without the key: no row can be named, and all texts are seen.
+-- expect: view_security_definer public.v
+-- probe: leak public.notes through public.v
+SET ROLE owner;
+CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id uuid NOT NULL REFERENCES auth.users, body text NOT NULL DEFAULT 'x');
+CREATE INDEX ON public.notes (user_id);
+ALTER TABLE public.notes ENABLE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.notes TO authenticated;
+CREATE POLICY own ON public.notes TO authenticated USING (user_id = (SELECT auth.uid())) WITH CHECK (user_id = (SELECT auth.uid()));
+CREATE VIEW public.v AS SELECT md5(body) AS sum, user_id FROM public.notes;
+GRANT SELECT ON public.v TO anon;
