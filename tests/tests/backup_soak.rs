@@ -2,6 +2,10 @@
 //! listed is whole, the database that runs is as it was, the message names the cause, and it works the next time.
 //!
 //! Short by default. `CCRUN_FAULTS=200` makes 200 runs, `CCRUN_FAULTS=200/SEED` the same 200 again.
+#![allow(
+    clippy::print_stdout,
+    reason = "figures for whoever runs it with --nocapture"
+)]
 
 use std::fmt::Write as _;
 use std::process::Child;

@@ -83,24 +83,27 @@ pub fn database_of(server: &Arc<Server>, database: &str) -> Arc<Server> {
 
 /// Several statements at once, with their own transactions.
 pub async fn script(cx: &Cx, server: &Arc<Server>, sql: &str) -> Result<()> {
+    scripts(cx, server, &[sql]).await
+}
+
+/// The same, one after the other in one session: what the first sets holds when the server gets to see the second.
+pub async fn scripts(cx: &Cx, server: &Arc<Server>, scripts: &[&str]) -> Result<()> {
     use sqlx::Executor as _;
     let client = cx.client::<PgClient>().await?;
     let mut lease = client.writer(server).await?;
     lease.begin();
-    let done = lease
-        .connection()
-        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())))
-        .await;
-    match done {
-        Ok(_) => {
-            lease.end();
-            Ok(())
-        }
-        Err(error) => {
+    for sql in scripts {
+        let done = lease
+            .connection()
+            .execute(sqlx::raw_sql(sqlx::AssertSqlSafe((*sql).to_owned())))
+            .await;
+        if let Err(error) = done {
             // It may be in the middle of a transaction.
             lease.discard = true;
             lease.end();
-            Err(crate::pg::errors::of_statement(error, sql, server))
+            return Err(crate::pg::errors::of_statement(error, sql, server));
         }
     }
+    lease.end();
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ccrun_kernel::{Cx, Result};
 
-use super::catalog::{Facts, ident, script};
+use super::catalog::{Facts, ident, scripts};
 use super::verify::Reader;
 use crate::pg::connect::Server;
 
@@ -41,7 +41,7 @@ pub(super) async fn make(
         let known = about(&text, &there).into_iter();
         statements.extend(known.filter(|line| !line.starts_with("CREATE ROLE ")));
     }
-    let mut sql = "BEGIN;\n".to_owned();
+    let mut begin = "BEGIN;\n".to_owned();
     if facts.superuser {
         // Verifiers of passwords are none of the log's business, nor of who looks at statistics.
         for setting in [
@@ -50,12 +50,11 @@ pub(super) async fn make(
             "log_min_error_statement = 'panic'",
             "pg_stat_statements.track_utility = 'off'",
         ] {
-            sql.push_str(&format!("SET LOCAL {setting};\n"));
+            begin.push_str(&format!("SET LOCAL {setting};\n"));
         }
     }
-    sql.push_str(&statements.join("\n"));
-    sql.push_str("\nCOMMIT;");
-    script(cx, beside, &sql).await?;
+    let rest = format!("{}\nCOMMIT;", statements.join("\n"));
+    scripts(cx, beside, &[&begin, &rest]).await?;
     Ok(missing)
 }
 
