@@ -131,7 +131,7 @@ fn secrets_of_the_model_are_secrets_in_the_script() {
 #[test]
 fn a_service_that_never_gets_healthy_says_what_its_check_says() {
     let project = ComposeProject::new(&STACK.replace("-p 8080", "-p 8081"));
-    let error = fails(&project, r#"stack.up(#{ timeout: "4s" })"#);
+    let error = fails(&project, r#"stack.up(#{ timeout: "20s" })"#);
     assert_eq!(error.kind(), "compose.unhealthy");
     assert!(error.message().contains("web unhealthy"), "{error:?}");
     assert!(error.message().contains("can't connect"), "{error:?}");

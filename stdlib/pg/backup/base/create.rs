@@ -86,7 +86,7 @@ impl Database {
     /// # Example
     /// ```rhai,no_run
     /// let db = pg::connect().login("postgres", secret("POSTGRES_PASSWORD"));
-    /// let backup = db.base_backup(s3::store(), #{ recipients: ["age1…"] });
+    /// let backup = db.base_backup(s3::folder("/srv/backups"), #{ recipients: ["age1…"] });
     /// print(`${backup.id}: every moment from ${backup.base.ended} on`);
     /// ```
     #[primitive(change, needs = pg(self.server.resource), needs = s3(store.resource()), preview = base_backup_preview)]

@@ -42,7 +42,7 @@ use crate::store::Bucket;
 ///
 /// # Example
 /// ```rhai,no_run
-/// let back = pg::recover(s3::store(), "latest", "/srv/recovered", #{ time: "2026-11-25 14:30:00", key: secret("BACKUP_KEY") });
+/// let back = pg::recover(s3::folder("/srv/backups"), "latest", "/srv/recovered", #{ time: "2026-11-25 14:30:00", key: secret("BACKUP_KEY") });
 /// print(`${back.stopped}; psql -h ${back.socket} -p ${back.port}`);
 /// ```
 #[primitive(change, needs = s3(store.resource()), needs = fs(folder), preview = recover_preview)]
@@ -83,7 +83,7 @@ pub(in crate::pg) async fn recover(
 ///
 /// # Example
 /// ```rhai,no_run
-/// let back = pg::recover_volume(s3::store(), "latest", "shop_recovered", "postgres:15.14", #{ name: "before the migration" });
+/// let back = pg::recover_volume(s3::folder("/srv/backups"), "latest", "shop_recovered", "postgres:15.14", #{ name: "before the migration" });
 /// print(docker::container(back.container).exec(["psql", "-U", "postgres", "-c", "TABLE orders"]).stdout);
 /// ```
 #[primitive(change, needs = s3(store.resource()), needs = docker(volume), needs = docker(image), preview = recover_volume_preview)]
