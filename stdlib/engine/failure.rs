@@ -158,11 +158,18 @@ fn unreachable(host: &Host, what: &str, error: &Bollard) -> Error {
             "is it running? `systemctl start docker`, then `journalctl -u docker -n 50`",
         ),
         // What rustls says of certificates: theirs to us, and ours to them.
-        _ if host.tls.is_some() && deepest(error).to_lowercase().contains("certificate") => (
-            "docker.unreachable",
-            deepest(error),
-            "one side does not trust the other's certificate: `ca` must have signed the engine's, and its `--tlscacert` the one in `cert`",
-        ),
+        _ if host.tls.is_some()
+            && matches!(
+                cause::<rustls::Error>(error),
+                Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
+            ) =>
+        {
+            (
+                "docker.unreachable",
+                deepest(error),
+                "one side does not trust the other's certificate: `ca` must have signed the engine's, and its `--tlscacert` the one in `cert`",
+            )
+        }
         _ => (
             "docker.unreachable",
             deepest(error),

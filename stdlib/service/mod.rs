@@ -13,19 +13,26 @@ use crate::engine::Engine;
 
 /// The host and port at which a service's `port` answers.
 ///
-/// A published port goes before the container's own address. `None` where there is no engine to ask: ccrun
-/// may run in a container beside the service, and know it by its name.
+/// A published port goes before the container's own address. `None` where there is no engine to ask and the name is
+/// one that the network knows: ccrun may run in a container beside the service.
 ///
 /// # Errors
-/// `*.connection_refused` if no container of it runs; `*.service_ambiguous`; what the engine says.
+/// `*.connection_refused` if no container of it runs; `*.service_ambiguous`; what the engine says, or why there is none.
 pub async fn address(
     access: &Access,
     namespace: &str,
     service: &str,
     port: u16,
 ) -> Result<Option<(String, u16)>> {
-    let Ok(engine) = Engine::open(access).await else {
-        return Ok(None);
+    let engine = match Engine::open(access).await {
+        Ok(engine) => engine,
+        Err(error) => {
+            return match tokio::net::lookup_host((service, port)).await {
+                Ok(_) => Ok(None),
+                // That nobody knows the name is because the engine is gone.
+                Err(_) => Err(error),
+            };
+        }
     };
     let container = container(&engine, access.target(), namespace, service).await?;
     let engine = engine.host().address.as_str();

@@ -39,7 +39,7 @@ impl Bed {
             seaweed.section(seaweed.address.port(), "backups")
         });
         let story = Story::new()
-            .file("s3.env", format!("S3_SECRET_KEY={SECRET_KEY}\n"))
+            .file("s3.env", format!("S3_SECRET_KEY={SECRET_KEY}\nREADER_PASSWORD=a-password-to-look-for\n"))
             .file(
                 "ccrun.toml",
                 format!(
@@ -551,7 +551,7 @@ fn what_cannot_be_streamed_is_refused_and_leaves_nothing() {
         .says("SET TABLESPACE pg_default");
     let _gone = bed.psql("DROP TABLESPACE elsewhere");
     let _role = bed.psql("CREATE ROLE reader LOGIN PASSWORD 'a-password-to-look-for'");
-    bed.asks("pg::connect().login(\"reader\", \"a-password-to-look-for\").base_backup(STORE)")
+    bed.asks("pg::connect().login(\"reader\", secret(\"READER_PASSWORD\")).base_backup(STORE)")
         .exits(1)
         .hides("a-password-to-look-for");
     bed.asks("pg::backups(STORE).len()").exits(0).prints("0");

@@ -64,8 +64,13 @@ pub fn render(error: &Error, source: Option<Source<'_>>) -> String {
     lines.join("\n")
 }
 
-/// The text in which it happened: what was run, or, for a module of it, what stands on the disk.
+/// The text in which it happened: what was run, or, for a module of it, what stands in the library or on the disk.
 fn source_text(at: &Location, source: Option<Source<'_>>) -> Option<String> {
+    if let Some(module) = at.source.strip_prefix("std/") {
+        return ccrun_stdlib::modules()
+            .get(module)
+            .map(|&text| text.to_owned());
+    }
     let ran = source.filter(|source| source.text.lines().count() >= at.line);
     if let Some(source) = ran.filter(|source| source.name == at.source) {
         return Some(source.text.to_owned());
@@ -110,6 +115,26 @@ mod tests {
         assert_eq!(
             text,
             "error[usage]: there is no runbook x\nhelp: `ccrun list`"
+        );
+    }
+
+    #[test]
+    fn an_error_in_the_library_shows_the_librarys_lines() {
+        let at = Location {
+            source: "std/prometheus".into(),
+            line: 1,
+            column: 1,
+        };
+        console::set_colors_enabled_stderr(false);
+        let ran = Source {
+            name: "a.rhai",
+            text: "first line of the script\n",
+        };
+        let text = render(&Error::new("x.y", "it failed").at(Some(at)), Some(ran));
+        assert!(text.contains("std/prometheus:1:1"), "{text}");
+        assert!(
+            text.contains("Prometheus") && !text.contains("first line"),
+            "{text}"
         );
     }
 

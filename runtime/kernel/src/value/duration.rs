@@ -143,7 +143,7 @@ fn overflow() -> Error {
 
 impl Duration {
     /// A duration that was measured, no finer than people read: to the second above a minute, to the
-    /// millisecond above a second, else to the microsecond.
+    /// millisecond above ten of them, else to the microsecond.
     #[must_use]
     pub fn measured(duration: std::time::Duration) -> Self {
         Self::from(duration).rounded()
@@ -154,8 +154,8 @@ impl Duration {
     pub fn rounded(self) -> Self {
         let nanos = self.as_nanos();
         let unit: i128 = match nanos.abs() {
-            0..1_000_000_000 => 1_000,
-            1_000_000_000..60_000_000_000 => 1_000_000,
+            0..10_000_000 => 1_000,
+            10_000_000..60_000_000_000 => 1_000_000,
             _ => 1_000_000_000,
         };
         Self(SignedDuration::from_nanos_i128(nanos - nanos % unit))
