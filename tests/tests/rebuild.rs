@@ -235,7 +235,7 @@ fn backups_live_on_a_stack_and_set_it_up_again_where_nothing_is() {
     );
     assert_eq!(
         stack.containers().lines().count(),
-        17,
+        18,
         "{}",
         stack.containers()
     );
