@@ -163,7 +163,13 @@ impl FaultyProxy {
                 } else {
                     plan.remove(0)
                 };
-                std::thread::spawn(move || serve(client, server, next));
+                let (peer, state) = (client.peer_addr().ok(), Arc::clone(&state));
+                std::thread::spawn(move || {
+                    serve(client, server, next);
+                    // The connection ends with the last that holds it.
+                    let mut line = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    line.open.retain(|open| open.peer_addr().ok() != peer);
+                });
             }
         });
         Self { port, plan, line }
