@@ -129,7 +129,8 @@ fn the_validation_says_what_it_does_and_what_it_found() {
     drop(bed.server.psql("base", WIDE));
     validate("-p report=rls.html")
         .exits(1)
-        .prints("B: SELECT 1 FROM public.tasks WHERE")
+        // Who did the same with the same outcome stands in one line, with the statement.
+        .prints("B; authenticated, no sub; authenticated, no tenant: SELECT 1 FROM public.tasks WHERE id = ")
         .prints("ALTER POLICY wide ON public.tasks USING");
     let page = bed.story.read("rls.html");
     assert!(page.contains("class=\"leak\">LEAK"), "{page}");

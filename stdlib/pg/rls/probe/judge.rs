@@ -15,6 +15,9 @@ pub struct Outcome {
     pub code: Option<String>,
     /// What the server said.
     pub said: Option<String>,
+    /// The constraint that refused it, or the column that takes no NULL: `schema.table.name`.
+    #[serde(default)]
+    pub refused_by: Option<String>,
     /// Whether the row is another one afterwards.
     pub changed: bool,
     /// Of what was asked with the rows there and gone: a word of theirs that came out.
@@ -173,8 +176,14 @@ fn judge(probe: &Probe, outcome: &Outcome, stopped: bool) -> Judged {
         } else {
             outcome.changed
         };
+    // A trigger put somebody else where the owner was named: the row that was refused is not the owner's.
+    let is_anothers = outcome
+        .refused_by
+        .as_ref()
+        .is_some_and(|name| probe.kept_by_owner.contains(name));
     match probe.expected {
         Expected::Denied if happened => Judged::Leak,
+        Expected::Denied if is_anothers => Judged::Denied,
         // The policies let it pass; only a constraint was in the way, which is not there for every value.
         Expected::Denied
             if is_constraint(outcome)

@@ -53,6 +53,8 @@ pub struct Column {
 /// A foreign key.
 #[derive(Debug, Deserialize, Clone)]
 pub struct Foreign {
+    /// Its name.
+    pub name: String,
     /// Its columns.
     pub columns: Vec<i16>,
     /// The table referred to.

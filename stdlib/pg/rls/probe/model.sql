@@ -48,7 +48,7 @@ SELECT json_build_object(
                    ELSE (SELECT coalesce(json_agg(DISTINCT d.refobjsubid), '[]') FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid > 0) END), '[]')
                    FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT i.indisprimary),
-        'foreign', (SELECT coalesce(json_agg(json_build_object('columns', to_json(k.conkey), 'target', k.confrelid::int8,
+        'foreign', (SELECT coalesce(json_agg(json_build_object('name', k.conname, 'columns', to_json(k.conkey), 'target', k.confrelid::int8,
                     'target_columns', to_json(k.confkey))), '[]') FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0),
         'policies', (SELECT coalesce(json_agg(json_build_object('name', p.polname, 'quoted', quote_ident(p.polname), 'command', p.polcmd, 'permissive', p.polpermissive,
                 'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),

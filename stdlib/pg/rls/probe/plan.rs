@@ -183,6 +183,9 @@ pub struct Probe {
     pub sql: String,
     /// What a role past all policies looks at before and after.
     pub truth: Option<String>,
+    /// Constraints, and columns that take no NULL, that a row of the owner's keeps (`schema.table.name`): what breaks one
+    /// is not the owner's any more.
+    pub kept_by_owner: Vec<String>,
     /// The claims, as text.
     pub claims: String,
     /// What is tried through: a view or a partition.
@@ -377,6 +380,29 @@ impl Subject<'_> {
         ))
     }
 
+    /// What refuses a row for whose it is, and never one of the owner's: the column takes no NULL, and refers to somebody.
+    fn kept_by_owner(&self) -> Vec<String> {
+        let Some(column) = self
+            .own_column()
+            .and_then(|number| self.table.column(number))
+        else {
+            return Vec::new();
+        };
+        let is_named = self.fresh.iter().any(|(name, value)| {
+            *name == column.quoted && self.own.get(&column.number) == Some(value)
+        });
+        if !is_named {
+            return Vec::new();
+        }
+        let references = self.table.foreign.iter();
+        references
+            .filter(|key| key.columns == [column.number])
+            .map(|key| &key.name)
+            .chain([&column.name])
+            .map(|name| format!("{}.{}.{name}", self.table.schema, self.table.name))
+            .collect()
+    }
+
     /// Whose the row is, as SQL.
     fn owner_of(&self, this_row: &str) -> Option<String> {
         let column = self.table.column(self.own_column()?)?;
@@ -568,6 +594,10 @@ impl Tries<'_, '_> {
                 Operation::Insert => self.subject.rows_of_owner(),
                 Operation::GiveAway => self.subject.owner_of(self.this_row),
                 _ => truth.then(|| self.version.clone()),
+            },
+            kept_by_owner: match operation {
+                Operation::Insert => self.subject.kept_by_owner(),
+                _ => Vec::new(),
             },
             claims: self.claims.clone(),
             through: through.map(|view| view.shown.clone()),
@@ -861,6 +891,7 @@ pub fn calls(
                 },
                 sql: format!("SELECT string_agg(to_jsonb(f)::text, E'\\n' ORDER BY to_jsonb(f)::text) FROM {call} AS f"),
                 truth: truth.clone(),
+                kept_by_owner: Vec::new(),
                 claims: identity.claims(owner, other).to_string(),
                 through: None,
                 path: path_of(&function.schema),

@@ -27,9 +27,13 @@ DECLARE
     after text;
     code text;
     said text;
+    refused_by text;
+    refused_in_schema text;
+    refused_in text;
+    refused_column text;
 BEGIN
     FOR probe IN SELECT * FROM jsonb_array_elements(probes) LOOP
-        touched := NULL; before := NULL; after := NULL; code := NULL; said := NULL;
+        touched := NULL; before := NULL; after := NULL; code := NULL; said := NULL; refused_by := NULL;
         IF probe ? 'truth' THEN
             EXECUTE probe ->> 'truth' INTO before;
         END IF;
@@ -44,10 +48,15 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'CC000';
         EXCEPTION
             WHEN SQLSTATE 'CC000' THEN NULL;
+            WHEN integrity_constraint_violation THEN
+                code := SQLSTATE; said := SQLERRM;
+                -- The constraint, or the column that takes no NULL; a trigger may have been refused by another table's.
+                GET STACKED DIAGNOSTICS refused_in_schema = SCHEMA_NAME, refused_in = TABLE_NAME, refused_by = CONSTRAINT_NAME, refused_column = COLUMN_NAME;
+                refused_by := concat_ws('.', refused_in_schema, refused_in, coalesce(nullif(refused_by, ''), refused_column));
             WHEN OTHERS THEN code := SQLSTATE; said := SQLERRM;
         END;
         results := results || jsonb_build_object(
-            'rows', touched, 'code', code, 'said', said,
+            'rows', touched, 'code', code, 'said', said, 'refused_by', refused_by,
             'changed', code IS NULL AND probe ? 'truth' AND before IS DISTINCT FROM after);
     END LOOP;
     RETURN to_jsonb(results);
