@@ -43,7 +43,7 @@ soak: prepare ## 2,000 triggers while the daemon is killed; 200 faults under bac
 	CCRUN_SOAK=2000/600 $(CARGO) test --workspace --locked --test watch_soak
 	CCRUN_FAULTS=200 $(CARGO) test --workspace --locked --test backup_soak -- --nocapture
 	CCRUN_BIG=10000/1024 $(CARGO) test --workspace --locked --test backup_big -- --nocapture --test-threads=1
-	CCRUN_TROUBLE=all $(CARGO) test --workspace --locked --test troubleshoot -- --nocapture
+	CCRUN_TROUBLE=all $(CARGO) test --workspace --locked --features ccrun-tests/soak --test troubleshoot -- --nocapture
 
 bench: prepare ## measure, side by side with peers; writes target/bench/summary.md
 	$(CARGO) build --release --locked -p ccrun

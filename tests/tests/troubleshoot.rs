@@ -2,6 +2,10 @@
 //!
 //! `CCRUN_TROUBLE=all` tries every fault, `CCRUN_TROUBLE=postgres` those whose name has that in it; without it some
 //! of each sort.
+#![cfg_attr(
+    not(feature = "soak"),
+    allow(dead_code, reason = "the faults are tried by `make soak`")
+)]
 
 use ccrun_tests::docker::docker;
 use ccrun_tests::trouble::{Bed, Case, Cure, is_green, told};
@@ -670,6 +674,8 @@ asyncio.run(main())";
     ),
 ];
 
+/// On a machine with nothing else to do: a load that is too high is a cause of its own, and then stands first.
+#[cfg(feature = "soak")]
 #[test]
 fn each_fault_is_named_first_and_mended() {
     let wanted = std::env::var("CCRUN_TROUBLE").unwrap_or_default();
