@@ -36,7 +36,7 @@ prepare: ## install and start what the tests need: the PostgreSQL server binarie
 
 test: prepare ## run every test against real services
 	$(CARGO) build --locked -p ccrun
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 
 soak: prepare ## 2,000 triggers while the daemon is killed; 200 faults under backups; 10,000 tables and a large one; every fault of the stack
 	$(CARGO) build --locked -p ccrun
