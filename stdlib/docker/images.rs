@@ -9,9 +9,9 @@ use bollard::query_parameters::{
     PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use ccrun_kernel::rhai::{Array, Dynamic, Map};
-use ccrun_kernel::value::Size;
+use ccrun_kernel::value::{Duration, Size};
 use ccrun_kernel::{Cx, Error, Options, Preview, Progress, Result, primitive};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc::channel;
 use tokio_util::bytes::Bytes;
 
@@ -42,6 +42,14 @@ pub struct RemoveImageOptions {
     /// Also if it has several names, or an ended container was made from it.
     #[option(default = "false")]
     force: bool,
+}
+
+/// How an image is fetched or sent.
+#[derive(Clone, Options)]
+pub struct TransferOptions {
+    /// How long the engine may say nothing of it before it is given up: an engine can wait for ever for a registry.
+    #[option(default = "10m")]
+    silence: Duration,
 }
 
 /// The name without its tag, and the tag: a digest stays with the name.
@@ -199,15 +207,15 @@ impl Layers {
 /// A private registry is shown what `docker login` left here, with its credential helpers.
 ///
 /// # Errors
-/// `docker.image_missing` if the registry has no such image, `docker.pull_failed` with the registry's reason,
-/// `docker.denied` if it wants to know who asks, `docker.credentials`.
+/// `docker.image_missing` if the registry has no such image, `docker.pull_failed` with the registry's reason or because
+/// the engine was silent for too long, `docker.denied` if it wants to know who asks, `docker.credentials`.
 ///
 /// # Example
 /// ```rhai,no_run
 /// docker::pull("postgres:15");
 /// ```
 #[primitive(change, needs = docker(name), preview = pull_preview)]
-pub(super) async fn pull(cx: &Cx, name: String) -> Result<String> {
+pub(super) async fn pull(cx: &Cx, name: String, options: TransferOptions) -> Result<String> {
     let engine = cx.client::<Engine>().await?;
     let docker = engine.write("fetch an image")?;
     let what = format!("fetch the image {name}");
@@ -221,9 +229,9 @@ pub(super) async fn pull(cx: &Cx, name: String) -> Result<String> {
     let login = credentials(cx, &name).await?;
     let mut layers = Layers::new(cx, format!("pull {name}"));
     let mut answers = std::pin::pin!(docker.create_image(Some(query.build()), None, login));
-    while let Some(answer) = answers.next().await {
-        let answer =
-            answer.map_err(|error| streamed(&engine, "docker.pull_failed", &what, error))?;
+    let failed = "docker.pull_failed";
+    while let Some(answer) = heard(&mut answers, &options.silence, failed, &what).await? {
+        let answer = answer.map_err(|error| streamed(&engine, failed, &what, error))?;
         layers.told(answer.id, answer.progress_detail);
     }
     let after = id_of(&engine, &name).await?;
@@ -236,6 +244,27 @@ pub(super) async fn pull(cx: &Cx, name: String) -> Result<String> {
             format!("could not {what}: it is not here afterwards"),
         )
     })
+}
+
+/// The next thing that the engine says, for as long as it may be silent.
+async fn heard<T>(
+    answers: &mut (impl Stream<Item = T> + Unpin),
+    silence: &Duration,
+    kind: &'static str,
+    what: &str,
+) -> Result<Option<T>> {
+    tokio::time::timeout(silence.to_std(), answers.next())
+        .await
+        .map_err(|_elapsed| {
+            Error::new(
+                kind,
+                format!("could not {what}: the engine has said nothing of it for {silence}"),
+            )
+            .hint(
+                "is the registry reachable from the engine? `docker pull` and `docker push` would wait on; \
+                 a longer `silence` is for a registry that is slow",
+            )
+        })
 }
 
 /// An error that came in the middle of an answer that began well.
@@ -274,7 +303,7 @@ pub(super) fn streamed(
     }
 }
 
-async fn pull_preview(cx: &Cx, name: &str) -> Result<Preview> {
+async fn pull_preview(cx: &Cx, name: &str, _options: &TransferOptions) -> Result<Preview> {
     let engine = cx.client::<Engine>().await?;
     Ok(Preview::new(match id_of(&engine, name).await? {
         Some(_) => format!("look for a newer image of {name}, and fetch it"),
@@ -327,15 +356,15 @@ async fn tag_preview(cx: &Cx, name: &str, new_name: &str) -> Result<Preview> {
 /// Send an image to the registry that its name says, which is shown what `docker login` left here.
 ///
 /// # Errors
-/// `docker.push_failed` with the registry's reason, `docker.denied` if it wants to know who asks,
-/// `docker.image_missing`, `docker.credentials`.
+/// `docker.push_failed` with the registry's reason or because the engine was silent for too long,
+/// `docker.denied` if it wants to know who asks, `docker.image_missing`, `docker.credentials`.
 ///
 /// # Example
 /// ```rhai,no_run
 /// docker::push("registry.example.org/app:17");
 /// ```
 #[primitive(change, needs = docker(name))]
-pub(super) async fn push(cx: &Cx, name: String) -> Result<()> {
+pub(super) async fn push(cx: &Cx, name: String, options: TransferOptions) -> Result<()> {
     let engine = cx.client::<Engine>().await?;
     let docker = engine.write("send an image")?;
     let what = format!("send the image {name}");
@@ -349,9 +378,9 @@ pub(super) async fn push(cx: &Cx, name: String) -> Result<()> {
     let login = credentials(cx, &name).await?;
     let mut layers = Layers::new(cx, format!("push {name}"));
     let mut answers = std::pin::pin!(docker.push_image(repository, Some(query), login));
-    while let Some(answer) = answers.next().await {
-        let answer =
-            answer.map_err(|error| streamed(&engine, "docker.push_failed", &what, error))?;
+    let failed = "docker.push_failed";
+    while let Some(answer) = heard(&mut answers, &options.silence, failed, &what).await? {
+        let answer = answer.map_err(|error| streamed(&engine, failed, &what, error))?;
         layers.told(Some(String::new()), answer.progress_detail);
     }
     Ok(())

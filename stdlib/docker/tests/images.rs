@@ -28,6 +28,29 @@ fn images_are_named_saved_loaded_and_removed() {
 }
 
 #[test]
+fn a_registry_that_never_answers_is_given_up() {
+    let bed = Containers::new();
+    let folder = Scratch::new();
+    // It takes connections, and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = listener.local_addr().unwrap();
+    for script in [
+        format!(r#"docker::pull("{there}/app:1", #{{ silence: "1s" }})"#),
+        format!(
+            r#"docker::tag("ccrun-test/busybox:1", "{there}/app:1");
+               try {{ docker::push("{there}/app:1", #{{ silence: "1s" }}) }}
+               catch (error) {{ docker::remove_image("{there}/app:1"); throw error; }}"#
+        ),
+    ] {
+        let error = run_in(&folder, &bed, &script).unwrap_err();
+        assert!(
+            error.to_string().contains("said nothing of it for 1s"),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
 fn networks_and_volumes_are_made_and_removed_once() {
     let bed = Containers::new();
     let _ = bed.run("web", SLEEP, &["sleep", "600"]);
