@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use regex::Regex;
 use serde::Deserialize;
 
 /// The statement that reads all of it.
@@ -333,6 +334,7 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
         .find(|table| table.schema == "auth" && table.name == "users")
         .map(|table| table.oid);
     let mut known: HashMap<i64, Belongs> = HashMap::new();
+    let (mut claims, mut owners) = (Near::new(CLAIM_NEAR), Near::new(USER_NEAR));
     for table in &model.tables {
         if let Some(column) = intent
             .owner
@@ -342,7 +344,9 @@ pub fn belonging(model: &Model, intent: &Intent) -> HashMap<i64, Belongs> {
             known.insert(table.oid, Belongs::User(column.number));
             continue;
         }
-        if let Some(found) = claim_of(table, intent).or_else(|| user_of(table, users)) {
+        if let Some(found) =
+            claim_of(table, intent, &mut claims).or_else(|| user_of(table, users, &mut owners))
+        {
             known.insert(table.oid, found);
         }
     }
@@ -409,7 +413,37 @@ fn is_in_policy(table: &Table, number: i16) -> bool {
         .any(|policy| policy.columns.contains(&number))
 }
 
-fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
+/// The column is compared with who asks; also with `(auth.jwt() ->> 'sub')`, which is the same without the function.
+const USER_NEAR: &str = r"(?i)((auth\.uid\(\)|->> 'sub'::text\))[^=<>]{0,40}= \(?\(?(\w+\.)?NAME\b|\bNAME\)?(::\w+)? = [^=]{0,160}(auth\.uid\(\)|->> 'sub'::text\)))";
+
+/// The column is compared with a claim, the second group.
+const CLAIM_NEAR: &str = r"\bNAME\b\)?(::\w+)?\)? = .{0,120}?->> '(\w+)'";
+
+/// What stands near the name of a column: compiled once for each name, as many tables have the same ones.
+struct Near {
+    pattern: &'static str,
+    compiled: HashMap<String, Option<Regex>>,
+}
+
+impl Near {
+    fn new(pattern: &'static str) -> Self {
+        Self {
+            pattern,
+            compiled: HashMap::new(),
+        }
+    }
+
+    fn find<'t>(&mut self, name: &str, text: &'t str) -> Option<regex::Captures<'t>> {
+        if !self.compiled.contains_key(name) {
+            let pattern = self.pattern.replace("NAME", &regex::escape(name));
+            self.compiled
+                .insert(name.to_owned(), Regex::new(&pattern).ok());
+        }
+        self.compiled.get(name)?.as_ref()?.captures(text)
+    }
+}
+
+fn user_of(table: &Table, users: Option<i64>, near: &mut Near) -> Option<Belongs> {
     if Some(table.oid) == users {
         return table.named("id").map(|column| Belongs::User(column.number));
     }
@@ -418,16 +452,23 @@ fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
         .iter()
         .filter(|column| column.base.name == "uuid" || column.base.category == 'S')
         .filter(|column| {
-            let refers = table.foreign_of(column.number).is_some_and(|key| Some(key.target) == users);
-            let compared = table.policies.iter().flat_map(|policy| [&policy.using, &policy.check]).flatten().any(|text| {
-                let name = regex::escape(&column.quoted);
-                // Also `(auth.jwt() ->> 'sub')`, which is the same without the function.
-                let who = r"(auth\.uid\(\)|->> 'sub'::text\))";
-                let near = format!(r"(?i)({who}[^=<>]{{0,40}}= \(?\(?(\w+\.)?{name}\b|\b{name}\)?(::\w+)? = [^=]{{0,160}}{who})");
-                regex::Regex::new(&near).is_ok_and(|near| near.is_match(text))
-            });
-            compared || (refers && (OWNER_NAMES.contains(&column.name.as_str()) || is_in_policy(table, column.number) || column.name == "id"))
-                || (table.policies.is_empty() && column.base.name == "uuid" && OWNER_NAMES.contains(&column.name.as_str()))
+            let refers = table
+                .foreign_of(column.number)
+                .is_some_and(|key| Some(key.target) == users);
+            let compared = table
+                .policies
+                .iter()
+                .flat_map(|policy| [&policy.using, &policy.check])
+                .flatten()
+                .any(|text| near.find(&column.quoted, text).is_some());
+            compared
+                || (refers
+                    && (OWNER_NAMES.contains(&column.name.as_str())
+                        || is_in_policy(table, column.number)
+                        || column.name == "id"))
+                || (table.policies.is_empty()
+                    && column.base.name == "uuid"
+                    && OWNER_NAMES.contains(&column.name.as_str()))
         })
         .collect();
     // With several, the one that the policies look at, then the one with the usual name.
@@ -444,16 +485,13 @@ fn user_of(table: &Table, users: Option<i64>) -> Option<Belongs> {
 }
 
 /// `tenant_id = (auth.jwt() ->> 'tenant_id')::uuid` and its like.
-fn claim_of(table: &Table, intent: &Intent) -> Option<Belongs> {
+fn claim_of(table: &Table, intent: &Intent, near: &mut Near) -> Option<Belongs> {
     for policy in table.policies.iter().filter(|policy| policy.permissive) {
         for text in policy.using.iter().chain(&policy.check) {
             for &number in &policy.columns {
                 let column = table.column(number)?;
-                let name = regex::escape(&column.quoted);
-                let near = format!(r"\b{name}\b\)?(::\w+)?\)? = .{{0,120}}?->> '(\w+)'");
-                let found = regex::Regex::new(&near)
-                    .ok()?
-                    .captures(text)
+                let found = near
+                    .find(&column.quoted, text)
                     .map(|groups| groups[2].to_owned());
                 if let Some(claim) = found.filter(|claim| claim != "sub" && claim != "role") {
                     return Some(Belongs::Claim(number, claim));
