@@ -173,6 +173,14 @@ impl TransactionOptions {
         }
     }
 
+    /// All statements see one moment.
+    pub(super) fn steady() -> Self {
+        Self {
+            isolation: Some("repeatable read".to_owned()),
+            ..Self::usual()
+        }
+    }
+
     /// The statement that begins it.
     pub(super) fn begin(&self, dry_run: bool) -> Result<String> {
         let mut text = "BEGIN".to_owned();

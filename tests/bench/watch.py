@@ -73,7 +73,7 @@ def latency():
     if watchexec != "-":
         path = folder("watchexec")
         contenders["watchexec"] = path, start(
-            path, watchexec, "--debounce", "0", "--postpone", "--shell", "none", "--on-busy-update", "queue", "-w", "in",
+            path, watchexec, "--ignore-nothing", "--debounce", "0ms", "--postpone", "--shell", "none", "--on-busy-update", "queue", "-w", "in",
             "--", ccrun, "--quiet", "runbooks/stamp.rhai",
         )
     time.sleep(1)

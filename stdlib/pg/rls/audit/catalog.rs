@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// The statement.
 pub const SQL: &str = include_str!("catalog.sql");
+/// The statement that says which tables and views there are.
+pub const TABLES: &str = include_str!("tables.sql");
 
 /// A role.
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,8 @@ pub struct Role {
 pub struct Relation {
     /// Its number.
     pub oid: i64,
+    /// Whether it is looked at: if not, it is here because a foreign key of another refers to it.
+    pub meant: bool,
     /// Its schema.
     pub schema: String,
     /// Its name.
@@ -268,15 +272,15 @@ pub struct Extension {
     pub schema: String,
 }
 
-/// All of it.
+/// All of it, of some tables.
 #[derive(Debug, Deserialize)]
 pub struct Catalog {
     /// The roles that requests run as.
     pub api: Vec<String>,
     /// Roles.
     pub roles: Vec<Role>,
-    /// Their tables and views.
-    pub relations: Vec<Relation>,
+    /// The tables and views that are looked at, and those that foreign keys refer to.
+    relations: Vec<Relation>,
     /// Columns with a part in something.
     pub columns: Vec<Column>,
     /// Policies.
@@ -301,6 +305,13 @@ pub struct Catalog {
     pub default_privileges: Vec<DefaultPrivilege>,
     /// Extensions.
     pub extensions: Vec<Extension>,
+}
+
+impl Catalog {
+    /// The tables and views that are looked at.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.iter().filter(|relation| relation.meant)
+    }
 }
 
 /// The catalog, looked up by tables.

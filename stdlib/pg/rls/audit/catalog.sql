@@ -1,6 +1,8 @@
--- All that the rules look at, as one JSON value: one statement, one snapshot.
+-- All that the rules look at, of some tables, as one JSON value. Pieces of it are asked for in one snapshot, so that they
+-- belong together, and a database of many tables does not have to be held in memory.
 -- $1 exposed schemas, $2 roles of the API, $3 what the names of columns that sound like secrets look like,
--- $4 the login whose further roles count as well ('' for none), $5 roles that are meant to pass by.
+-- $4 the login whose further roles count as well ('' for none), $5 roles that are meant to pass by,
+-- $6 the tables and views, $7 whether to say as well what is no table's.
 WITH RECURSIVE api AS (
     SELECT oid, rolname FROM pg_roles WHERE rolname = ANY ($2)
     UNION
@@ -10,13 +12,16 @@ WITH RECURSIVE api AS (
 schemas AS (
     SELECT n.oid, n.nspname FROM pg_namespace n WHERE n.nspname = ANY ($1)
 ),
-relations AS (
+around AS (
+    -- Those, and what their foreign keys refer to.
     SELECT c.oid, s.nspname, c.relname, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relispartition,
-           c.relreplident, c.reloptions, c.reltuples, c.relacl
+           c.relreplident, c.reloptions, c.oid = ANY ($6::int8[]::oid[]) AS meant
     FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-      -- What belongs to an extension is its author's business.
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    WHERE c.oid IN (SELECT unnest($6::int8[]::oid[]) UNION SELECT k.confrelid FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = ANY ($6::int8[]::oid[]))
+      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+),
+relations AS (
+    SELECT * FROM around WHERE meant
 )
 SELECT json_build_object(
     'api', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM api),
@@ -27,7 +32,7 @@ SELECT json_build_object(
             'member_of', (SELECT coalesce(json_agg(m.roleid::int8), '[]') FROM pg_auth_members m WHERE m.member = r.oid))), '[]')
         FROM pg_roles r WHERE r.rolname !~ '^pg_' OR r.rolname IN ('pg_execute_server_program', 'pg_write_server_files')),
     'relations', (SELECT coalesce(json_agg(json_build_object(
-            'oid', r.oid::int8, 'schema', r.nspname, 'name', r.relname,
+            'oid', r.oid::int8, 'meant', r.meant, 'schema', r.nspname, 'name', r.relname,
             'shown', format('%I.%I', r.nspname, r.relname),
             'kind', r.relkind, 'owner', r.relowner::int8,
             'rls', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'partition', r.relispartition, 'identity', r.relreplident,
@@ -38,11 +43,11 @@ SELECT json_build_object(
                     WHERE has_table_privilege(a.oid, r.oid, k)
                        OR (k IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND r.relkind <> 'm' AND has_any_column_privilege(a.oid, r.oid, k))), ',') AS list) p
                 WHERE p.list <> '' AND has_schema_privilege(a.oid, (SELECT oid FROM schemas s WHERE s.nspname = r.nspname), 'USAGE'))
-            ) ORDER BY r.nspname, r.relname), '[]') FROM relations r),
+            ) ORDER BY r.nspname, r.relname), '[]') FROM around r),
     'columns', (SELECT coalesce(json_agg(json_build_object(
             'relation', t.attrelid::int8, 'number', t.attnum, 'name', t.attname, 'type', format_type(t.atttypid, NULL),
             'readable', (SELECT coalesce(json_agg(a.rolname), '[]') FROM api a WHERE has_column_privilege(a.oid, t.attrelid, t.attnum, 'SELECT')))), '[]')
-        FROM pg_attribute t JOIN relations r ON r.oid = t.attrelid
+        FROM pg_attribute t JOIN around r ON r.oid = t.attrelid
         WHERE t.attnum > 0 AND NOT t.attisdropped
           AND (t.attname ~* $3 OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = t.attrelid AND k.contype IN ('p', 'u', 'f') AND t.attnum = ANY (k.conkey))
                OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.attrelid AND t.attnum = ANY (i.indkey::int2[]))
@@ -56,13 +61,13 @@ SELECT json_build_object(
                         WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_class'::regclass
                           AND d.refobjid = p.polrelid AND d.refobjsubid > 0))
             ORDER BY p.polrelid, p.polname), '[]')
-        FROM pg_policy p JOIN relations r ON r.oid = p.polrelid),
+        FROM pg_policy p JOIN around r ON r.oid = p.polrelid),
     -- Primary keys, unique constraints and unique indexes; and, for the columns of policies, what any index begins with.
     'indexes', (SELECT coalesce(json_agg(json_build_object(
             'relation', i.indrelid::int8, 'name', x.relname, 'unique', i.indisunique, 'primary', i.indisprimary, 'exclusion', i.indisexclusion,
             'columns', (SELECT coalesce(json_agg(k), '[]') FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(k, n) WHERE n <= i.indnkeyatts),
             'expression', pg_get_expr(i.indexprs, i.indrelid))), '[]')
-        FROM pg_index i JOIN relations r ON r.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid),
+        FROM pg_index i JOIN around r ON r.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid),
     'foreign_keys', (SELECT coalesce(json_agg(json_build_object(
             'name', k.conname, 'relation', k.conrelid::int8, 'columns', to_json(k.conkey), 'target', k.confrelid::int8,
             'target_shown', k.confrelid::regclass::text, 'target_columns', to_json(k.confkey))), '[]')
@@ -93,7 +98,7 @@ SELECT json_build_object(
     'writable', (SELECT coalesce(json_agg(json_build_object('schema', s.nspname,
             'by', (SELECT json_agg(a.rolname) FROM api a WHERE has_schema_privilege(a.oid, s.oid, 'CREATE')),
             'public', (SELECT EXISTS (SELECT FROM pg_namespace n, LATERAL aclexplode(n.nspacl) e WHERE n.oid = s.oid AND e.grantee = 0 AND e.privilege_type = 'CREATE')))), '[]')
-        FROM schemas s WHERE EXISTS (SELECT FROM api a WHERE has_schema_privilege(a.oid, s.oid, 'CREATE'))),
+        FROM schemas s WHERE $7 AND EXISTS (SELECT FROM api a WHERE has_schema_privilege(a.oid, s.oid, 'CREATE'))),
     -- What each view reads, through the views below it, and with whose rights: its owner's, or, of one with
     -- security_invoker, those of whoever asks, wherever that view stands. What nobody who asks may read leads nowhere.
     'reads', (WITH RECURSIVE steps AS (
@@ -116,8 +121,8 @@ SELECT json_build_object(
             'by', pg_get_userbyid(d.defaclrole), 'schema', coalesce(n.nspname, '*'), 'kind', d.defaclobjtype,
             'to', CASE WHEN e.grantee = 0 THEN 'public' ELSE pg_get_userbyid(e.grantee) END)), '[]')
         FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace, LATERAL aclexplode(d.defaclacl) e
-        WHERE d.defaclobjtype = 'r' AND (n.nspname = ANY ($1) OR n.oid IS NULL)
+        WHERE $7 AND d.defaclobjtype = 'r' AND (n.nspname = ANY ($1) OR n.oid IS NULL)
           AND (e.grantee = 0 OR e.grantee IN (SELECT oid FROM api))),
     'extensions', (SELECT coalesce(json_agg(json_build_object('name', e.extname, 'schema', n.nspname)), '[]')
-        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace JOIN schemas s ON s.oid = n.oid)
+        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace JOIN schemas s ON s.oid = n.oid WHERE $7)
 )::text

@@ -75,8 +75,7 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
     let mut found = Vec::new();
     views(catalog, lookup, &mut found);
     for relation in catalog
-        .relations
-        .iter()
+        .relations()
         .filter(|r| r.kind == 'f' && r.is_reachable())
     {
         found.push(Finding {
@@ -90,12 +89,22 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
             ),
         });
     }
-    for function in &catalog.functions {
-        privileged(function, lookup, audience, &mut found);
-    }
     triggers(catalog, lookup, &mut found);
     rules(catalog, lookup, &mut found);
     columns(catalog, lookup, &mut found);
+    found
+}
+
+/// What there is to say of functions and extensions, which are no table's.
+pub fn look_beside(
+    catalog: &Catalog,
+    lookup: &Lookup<'_>,
+    audience: &Audience<'_>,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for function in &catalog.functions {
+        privileged(function, lookup, audience, &mut found);
+    }
     for extension in &catalog.extensions {
         found.push(Finding {
             rule: &EXTENSION,
@@ -109,8 +118,7 @@ pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> 
 
 fn views(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
     for relation in catalog
-        .relations
-        .iter()
+        .relations()
         .filter(|r| matches!(r.kind, 'v' | 'm') && r.is_reachable())
     {
         let reads: Vec<_> = catalog
@@ -326,7 +334,7 @@ fn columns(catalog: &Catalog, lookup: &Lookup<'_>, found: &mut Vec<Finding>) {
         .iter()
         .filter(|column| names.is_match(&column.name))
     {
-        let Some(relation) = lookup.relations.get(&column.relation) else {
+        let Some(relation) = lookup.relations.get(&column.relation).filter(|r| r.meant) else {
             continue;
         };
         if !column.readable.is_empty() && relation.is_reachable() {

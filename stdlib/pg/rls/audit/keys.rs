@@ -19,11 +19,7 @@ static FOREIGN: Rule = Rule {
 /// What there is to say of keys.
 pub fn look(catalog: &Catalog, lookup: &Lookup<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for relation in catalog
-        .relations
-        .iter()
-        .filter(|r| r.is_table() && !r.partition)
-    {
+    for relation in catalog.relations().filter(|r| r.is_table() && !r.partition) {
         if !relation.rls || !relation.allows(&["INSERT", "UPDATE"]) {
             continue;
         }

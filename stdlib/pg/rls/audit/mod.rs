@@ -87,8 +87,8 @@ impl Database {
     /// What is wrong with the row-level security of a database, by its catalog: findings as maps with `rule`, `severity`
     /// (`"error"`, `"warn"`, `"info"`), `title`, `object`, `evidence`, `why`, `fix` (SQL) and `docs`, the worst first.
     ///
-    /// One statement reads all of it, so the findings belong together; ten thousand tables take some seconds. That
-    /// nothing is found does not prove isolation: `db.rls_probe` tries it.
+    /// One snapshot is read, so the findings belong together; ten thousand tables take some seconds. That nothing is found
+    /// does not prove isolation: `db.rls_probe` tries it.
     ///
     /// # Errors
     /// `pg.no_api_roles` if none of the API's roles exists; those of `query`.
@@ -121,7 +121,7 @@ impl Database {
                 .collect::<Array>()
                 .into()
         };
-        let parameters = vec![
+        let mut parameters = vec![
             texts(&schemas),
             texts(&api),
             exposure::SENSITIVE_NAMES.into(),
@@ -132,57 +132,94 @@ impl Database {
             }),
             texts(&trusted),
         ];
-        // Compiling a statement of this size takes longer than answering it, by far. READ ONLY: a replica will do.
-        let usual = TransactionOptions::usual();
-        let begin = usual.begin(true)?;
-        let transaction = self.begin(cx, &begin, &usual).await?;
-        transaction.own("SET LOCAL jit = off").await?;
-        let answer = transaction.own_value(catalog::SQL, &parameters).await;
-        let ended = transaction.finish(false).await;
-        let text = answer?.into_string().unwrap_or_default();
-        ended?;
-        cx.blocking(move || {
-            let catalog: Catalog = serde_json::from_str(&text).map_err(|error| {
-                Error::new(
-                    "pg.protocol",
-                    format!("the catalog reads otherwise than expected: {error}"),
-                )
-            })?;
-            let audience = Audience {
-                api: catalog.api.iter().map(String::as_str).collect(),
-                login: &options.login,
-                trusted: trusted.iter().map(String::as_str).collect(),
-            };
-            if audience.api.is_empty() {
-                return Err(Error::new(
-                    "pg.no_api_roles",
-                    format!("there is no role {}", audience.api.join(" or ")),
-                )
-                .hint("is this the right database? Else name the roles that requests run as: `api_roles`"));
+        // READ ONLY: a replica will do. All pieces see one snapshot, so what is found belongs together.
+        let how = TransactionOptions::steady();
+        let transaction = self.begin(cx, &how.begin(true)?, &how).await?;
+        let found = async {
+            // Compiling a statement of this size takes longer than answering it, by far.
+            transaction.own("SET LOCAL jit = off").await?;
+            let tables = transaction
+                .own_value(catalog::TABLES, &parameters[..1])
+                .await?;
+            let tables: Array = tables.try_cast().unwrap_or_default();
+            let mut pieces: Vec<Array> = tables.chunks(PIECE).map(<[Dynamic]>::to_vec).collect();
+            if pieces.is_empty() {
+                pieces.push(Array::new());
             }
-            let mut findings = judge(&catalog, &audience);
-            findings.retain(|finding| finding.rule.severity >= least);
-            Ok(findings
-                .into_iter()
-                .map(|finding| Dynamic::from(finding.into_map()))
-                .collect())
-        })
-        .await
+            let mut progress = cx.progress("tables", Some(tables.len() as u64));
+            let mut findings = Vec::new();
+            for (number, piece) in pieces.into_iter().enumerate() {
+                let (first, count) = (number == 0, piece.len());
+                parameters.truncate(5);
+                parameters.extend([piece.into(), first.into()]);
+                let text = transaction.own_value(catalog::SQL, &parameters).await?;
+                let text = text.into_string().unwrap_or_default();
+                let (api, login, trusted) = (api.clone(), options.login.clone(), trusted.clone());
+                let more = cx
+                    .blocking(move || judge(&text, &api, &login, &trusted, first))
+                    .await?;
+                findings.extend(more.into_iter().filter(|one| one.rule.severity >= least));
+                progress.advance(count as u64);
+            }
+            Ok::<_, Error>(findings)
+        }
+        .await;
+        let ended = transaction.finish(false).await;
+        let mut findings: Vec<Finding> = found?;
+        ended?;
+        findings.sort_by(|a, b| {
+            let order =
+                |finding: &Finding| (std::cmp::Reverse(finding.rule.severity), finding.rule.id);
+            order(a)
+                .cmp(&order(b))
+                .then_with(|| a.object.cmp(&b.object))
+        });
+        Ok(findings
+            .into_iter()
+            .map(|finding| Dynamic::from(finding.into_map()))
+            .collect())
     }
 }
 
-fn judge(catalog: &Catalog, audience: &Audience<'_>) -> Vec<Finding> {
-    let lookup = Lookup::new(catalog);
-    let mut findings = tables::look(catalog, &lookup, audience);
-    findings.extend(policies::look(catalog, &lookup, audience));
-    findings.extend(exposure::look(catalog, &lookup, audience));
-    findings.extend(keys::look(catalog, &lookup));
-    findings.extend(roles::look(catalog, &lookup, audience));
-    findings.sort_by(|a, b| {
-        let order = |finding: &Finding| (std::cmp::Reverse(finding.rule.severity), finding.rule.id);
-        order(a)
-            .cmp(&order(b))
-            .then_with(|| a.object.cmp(&b.object))
-    });
-    findings
+/// How many tables are looked at at once: as many more take as little longer, and no more memory.
+const PIECE: usize = 1_000;
+
+/// What the rules say of a piece of the catalog, and, with the first, of what is no table's.
+fn judge(
+    text: &str,
+    api: &[String],
+    login: &str,
+    trusted: &[String],
+    first: bool,
+) -> Result<Vec<Finding>> {
+    let catalog: Catalog = serde_json::from_str(text).map_err(|error| {
+        Error::new(
+            "pg.protocol",
+            format!("the catalog reads otherwise than expected: {error}"),
+        )
+    })?;
+    let audience = Audience {
+        api: catalog.api.iter().map(String::as_str).collect(),
+        login,
+        trusted: trusted.iter().map(String::as_str).collect(),
+    };
+    if audience.api.is_empty() {
+        return Err(Error::new(
+            "pg.no_api_roles",
+            format!("there is no role {}", api.join(" or ")),
+        )
+        .hint(
+            "is this the right database? Else name the roles that requests run as: `api_roles`",
+        ));
+    }
+    let lookup = Lookup::new(&catalog);
+    let mut findings = tables::look(&catalog, &lookup, &audience);
+    findings.extend(policies::look(&catalog, &lookup, &audience));
+    findings.extend(exposure::look(&catalog, &lookup, &audience));
+    findings.extend(keys::look(&catalog, &lookup));
+    if first {
+        findings.extend(exposure::look_beside(&catalog, &lookup, &audience));
+        findings.extend(roles::look(&catalog, &lookup, &audience));
+    }
+    Ok(findings)
 }

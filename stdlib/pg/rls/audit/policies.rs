@@ -107,7 +107,7 @@ static ONLY_BUCKET: LazyLock<Regex> = pattern!(r"^\(*bucket_id = '[^']*'::text\)
 /// What there is to say of policies.
 pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for relation in catalog.relations.iter().filter(|r| r.is_table()) {
+    for relation in catalog.relations().filter(|r| r.is_table()) {
         let policies = lookup.policies_of(relation);
         for policy in policies {
             // What is for roles that the API is not, is not about its users.

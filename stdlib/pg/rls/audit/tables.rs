@@ -56,7 +56,7 @@ static REALTIME: Rule = Rule {
 /// What there is to say of tables.
 pub fn look(catalog: &Catalog, lookup: &Lookup<'_>, audience: &Audience<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for relation in catalog.relations.iter().filter(|r| r.is_table()) {
+    for relation in catalog.relations().filter(|r| r.is_table()) {
         protection(relation, lookup, &mut found);
         ownership(relation, lookup, audience, &mut found);
         if relation.allows(&["TRUNCATE"]) {
