@@ -4,6 +4,7 @@
     reason = "this is the client that the Compose CLI is started by"
 )]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,20 +17,23 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use super::project::Definition;
 use crate::engine::Host;
 use crate::files::Content;
-use crate::process::{CommandLine, Environment, Finished, Launch, Processes, program_in_path};
+use crate::process::{
+    CommandLine, Environment, Finished, Launch, Processes, is_program, program_in_path,
+};
 
 /// How Compose is started here: as a plugin of the Docker CLI, or by itself.
 pub struct ComposeCli {
     program: Vec<String>,
     environment: Environment,
-    version: String,
 }
 
 impl ComposeCli {
     /// Its version: `2.40.3`.
-    #[must_use]
-    pub fn version(&self) -> &str {
-        &self.version
+    ///
+    /// # Errors
+    /// `compose.missing` if it does not say one.
+    pub async fn version(&self) -> Result<String> {
+        version(&self.program).await.ok_or_else(missing)
     }
 }
 
@@ -45,41 +49,70 @@ impl Client for ComposeCli {
         if let Some(folder) = variable("DOCKER_CONFIG") {
             environment = environment.with("DOCKER_CONFIG", folder);
         }
-        let (program, version) = program().await?;
         Ok(Self {
-            program,
+            program: program().await?,
             environment,
-            version,
         })
     }
 }
 
-/// The command, and the version that it says it has.
-async fn program() -> Result<(Vec<String>, String)> {
+/// The command. The plugin also runs by itself; the Docker CLI in front of it, and asking both whether they are there,
+/// would double what a call takes.
+async fn program() -> Result<Vec<String>> {
+    if let Some(plugin) = plugin() {
+        return Ok(vec![plugin.to_string_lossy().into_owned()]);
+    }
     for words in [["docker", "compose"].as_slice(), &["docker-compose"]] {
-        if program_in_path(words[0]).is_none() {
-            continue;
-        }
-        let asked = tokio::process::Command::new(words[0])
-            .args(&words[1..])
-            .args(["version", "--short"])
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await;
-        if let Ok(output) = asked
-            && output.status.success()
-        {
-            let words = words.iter().map(|&word| word.to_owned()).collect();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            return Ok((words, said.trim().trim_start_matches('v').to_owned()));
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        if program_in_path(&words[0]).is_some() && version(&words).await.is_some() {
+            return Ok(words);
         }
     }
-    Err(Error::new(
+    Err(missing())
+}
+
+/// Where the Docker CLI looks for its plugins, as <https://docs.docker.com/compose/install/linux/> lists it.
+fn plugin() -> Option<PathBuf> {
+    // Without the Docker CLI nobody meant to have its plugins.
+    program_in_path("docker")?;
+    let own = std::env::var_os("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
+    own.into_iter()
+        .chain(
+            [
+                "/usr/local/lib/docker",
+                "/usr/local/libexec/docker",
+                "/usr/lib/docker",
+                "/usr/libexec/docker",
+            ]
+            .map(PathBuf::from),
+        )
+        .map(|folder| folder.join("cli-plugins/docker-compose"))
+        .find(|path| path.is_absolute() && is_program(path))
+}
+
+/// The version that a command says it has.
+async fn version(words: &[String]) -> Option<String> {
+    let output = tokio::process::Command::new(&words[0])
+        .args(&words[1..])
+        .args(["version", "--short"])
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .ok()
+        .filter(|output| output.status.success())?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(said.trim().trim_start_matches('v').to_owned())
+}
+
+fn missing() -> Error {
+    Error::new(
         "compose.missing",
         "there is no Docker Compose on this machine",
     )
-    .hint("install the package `docker-compose-plugin`; `docker compose version` then answers"))
+    .hint("install the package `docker-compose-plugin`; `docker compose version` then answers")
 }
 
 /// One call of the Compose CLI for a project.

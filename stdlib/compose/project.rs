@@ -228,6 +228,6 @@ impl Project {
     /// ```
     #[primitive(read, needs = compose(self.0.name))]
     pub(super) async fn cli_version(&self, cx: &Cx) -> Result<String> {
-        Ok(cx.client::<ComposeCli>().await?.version().to_owned())
+        cx.client::<ComposeCli>().await?.version().await
     }
 }

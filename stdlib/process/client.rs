@@ -228,7 +228,8 @@ fn folders() -> Vec<PathBuf> {
         .collect()
 }
 
-fn is_program(path: &Path) -> bool {
+/// Whether a file can be run.
+pub fn is_program(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 

@@ -10,7 +10,7 @@ mod running;
 mod signal;
 
 pub use capture::Capture;
-pub use client::{Launch, Processes, program_in_path};
+pub use client::{Launch, Processes, is_program, program_in_path};
 pub use command::{CommandLine, quote, word};
 pub use environment::Environment;
 pub use finished::Finished;
