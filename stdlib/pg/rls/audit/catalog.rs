@@ -1,4 +1,4 @@
-//! What the catalog says: everything that the rules look at, read in one statement.
+//! What the catalog says: everything that the rules look at, read in one snapshot, a piece at a time.
 
 use std::collections::{BTreeMap, HashMap};
 
