@@ -372,6 +372,8 @@ fn failed(project: &Definition, call: &str, code: i64, text: &str) -> Error {
         || said.contains("pull access denied")
         || said.contains("manifest unknown")
         || said.contains("not found: manifest")
+        // What a registry, or nobody in its place, answered: the name in it may hold any word.
+        || said.contains("/v2/")
     {
         (
             "docker.image_missing",
