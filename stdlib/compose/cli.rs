@@ -56,8 +56,8 @@ impl Client for ComposeCli {
     }
 }
 
-/// The command. The plugin also runs by itself; the Docker CLI in front of it, and asking both whether they are there,
-/// would double what a call takes.
+/// The command. The plugin also runs by itself: without the Docker CLI in front of it, and without being asked for its
+/// version first.
 async fn program() -> Result<Vec<String>> {
     if let Some(plugin) = plugin() {
         return Ok(vec![plugin.to_string_lossy().into_owned()]);

@@ -181,7 +181,7 @@ impl Database {
     }
 }
 
-/// How many tables are looked at at once: as many more take as little longer, and no more memory.
+/// How many tables are looked at at once: this bounds the memory.
 const PIECE: usize = 1_000;
 
 /// What the rules say of a piece of the catalog, and, with the first, of what is no table's.
