@@ -222,16 +222,25 @@ fn two_at_once_are_two_backups_and_a_full_disk_harms_nothing() {
         assert!(one.wait().expect("its end").success());
     }
     assert_eq!(bed.good(), 2);
-    // The spool of a restore does not fit: known before anything is made.
+    // Rows are loaded as they come, and take no room on this machine.
     let disk = SmallDisk::at(&bed.story.path("small"), 4096);
     bed.story.write(
         "spool.rhai",
-        "pg::connect().restore(s3::store(), \"latest\", #{ into: \"never\", spool: \"small\" });\n",
+        "runbook(#{ params: #{ into: #{ type: \"string\" } }, needs: #{ pg: \"*\", s3: \"*\" } });\npg::connect().restore(s3::store(), \"latest\", #{ into: params.into, spool: \"small\", verify: \"contents\" });\n",
     );
     bed.story
-        .types("ccrun --yes spool.rhai")
+        .types("ccrun --yes spool.rhai -p into=fits")
+        .exits(0);
+    // Large objects do. That they don't fit is known before anything is made.
+    let _large = bed.postgres.psql(
+        &bed.database,
+        "SELECT lo_from_bytea(0, convert_to(repeat(md5(random()::text), 200000), 'UTF8'))",
+    );
+    bed.story.types("ccrun --yes back.rhai").exits(0);
+    bed.story
+        .types("ccrun --yes spool.rhai -p into=never")
         .exits(1)
-        .says("uncompressed, and")
+        .says("what pg_restore reads takes 6.")
         .says("spool");
     drop(disk);
     let there = bed.postgres.psql(

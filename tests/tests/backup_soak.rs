@@ -129,7 +129,9 @@ impl Bed {
             "CREATE TABLE tasks (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, data jsonb, note text);
              INSERT INTO tasks (data, note) SELECT jsonb_build_object('n', g, 'hash', md5(g::text)), (SELECT string_agg(md5(random()::text || g || s), '') FROM generate_series(1, 25) s) FROM generate_series(1, 30000) g;
              CREATE TABLE users (id int PRIMARY KEY, name text);
-             INSERT INTO users SELECT g, 'user ' || g FROM generate_series(1, 1000) g;",
+             INSERT INTO users SELECT g, 'user ' || g FROM generate_series(1, 1000) g;
+             -- What a restore has on a disk meanwhile: more than the small one of `Fault::FullDisk`.
+             SELECT lo_from_bytea(0, convert_to(repeat(md5(random()::text), 200000), 'UTF8'));",
         );
         let rows = postgres.psql(&database, SUM);
         let seaweed = Seaweed::start();

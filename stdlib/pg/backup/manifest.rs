@@ -17,7 +17,9 @@ pub const MANIFEST: &str = "manifest.json";
 pub const VERIFIED: &str = "verified.json";
 
 /// The layout of manifests that this version writes.
-pub const FORMAT: u32 = 1;
+///
+/// 2: a table's hash is one of its rows in any order; 1 had one of the text of all rows.
+pub const FORMAT: u32 = 2;
 
 /// A manifest is never larger: 100,000 tables take 12 MB.
 pub const LARGEST: u64 = 256 << 20;
@@ -221,7 +223,7 @@ pub struct Table {
     pub rows: u64,
     /// How many bytes as COPY text.
     pub bytes: u64,
-    /// XXH3-128 of that text.
+    /// The sum, modulo 2¹²⁸, of the XXH3-128 of each row's line.
     pub hash: String,
 }
 
@@ -291,6 +293,20 @@ impl Manifest {
                 )
                 .hint(format!("it has {}", names.join(", ")))
             })
+    }
+
+    /// How much of its archive `pg_restore` reads from a disk at most: what is not rows, unless rows are in another encoding
+    /// than they are sent in.
+    ///
+    /// # Errors
+    /// `pg.backup_part` if it has no archive.
+    pub fn spooled(&self) -> Result<u64> {
+        let archive = self.part("database")?.plain_size;
+        if self.database.encoding != "UTF8" {
+            return Ok(archive);
+        }
+        let rows: u64 = self.tables.iter().map(|table| table.bytes).sum();
+        Ok(archive.saturating_sub(rows))
     }
 
     /// Its size in the store.

@@ -10,6 +10,7 @@ mod catalog;
 mod create;
 mod files;
 mod globals;
+mod load;
 mod manifest;
 mod objects;
 mod properties;

@@ -1,6 +1,6 @@
 //! `db.restore`: a database from a backup, beside the ones that are there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -10,14 +10,15 @@ use ccrun_kernel::rhai::{Array, Dynamic, Map};
 use ccrun_kernel::value::{Size, Timestamp};
 use ccrun_kernel::{Cx, Error, MaybeSecret, Options, Preview, Result, primitive};
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::bytes::Bytes;
 
-use super::archive;
+use super::archive::{self, Entry, Fate};
 use super::catalog::{self, Facts, database_of, execute, ident, literal};
 use super::create::{folder_of, threads};
+use super::load::{self, Feed, Rows};
 use super::manifest::{Kind, Manifest, Table, Verified};
-use super::restorer::{self, Restorer, Restoring, Spool};
+use super::restorer::{Restorer, Restoring, Spool, Stage};
 use super::seal;
 use super::selection::{Selection, Wanted, select};
 use super::sets;
@@ -49,7 +50,8 @@ pub struct RestoreOptions {
     tables: Option<Vec<String>>,
     /// How many connections restore at once. Left out: as many as there are processors.
     jobs: Option<u32>,
-    /// The folder in which the archive lies meanwhile, uncompressed. Left out: the folder of temporary files.
+    /// The folder in which large objects lie meanwhile, and the archive's table of contents; of a database that is not
+    /// UTF-8, all rows. Left out: the folder of temporary files.
     spool: Option<FilePath>,
     /// Make the roles that the backup has and the server has not, with what they may do and their passwords.
     #[option(default = "true")]
@@ -76,7 +78,8 @@ impl Database {
     /// settings. It gets the name `into` when it is complete, so what has that name is whole, also after `kill -9`; what
     /// fails on the way is removed, by this call or the next. `db.swap(into)` then gives it this one's name.
     /// Roles that are missing are made first. Owners, grants, policies, publications, event triggers are restored
-    /// as they were, by `pg_restore` of the server's version, several connections at once.
+    /// as they were, by `pg_restore` of the server's version. Rows are loaded as they arrive from the store, by several
+    /// connections at once, and lie on no disk of this machine.
     ///
     /// With `tables` or `schemas`, only their rows are restored, beside the whole schema without foreign keys.
     ///
@@ -87,7 +90,8 @@ impl Database {
     /// # Errors
     /// `pg.backup_damaged`, `pg.no_backup`, `pg.backup_key`; `pg.duplicate_database` if `into` is there; `pg.restore_version`
     /// if the server is older; `pg.restore_extension` if it lacks an extension; `pg.restore_mismatch` if what came out is
-    /// not what was backed up; `pg.backup_part` for a table that the backup has not; `pg.tool_failed`; `io.disk_full`.
+    /// not what was backed up; `pg.backup_part` for a table that the backup has not; `pg.restore_rows`; `pg.tool_failed`;
+    /// `io.disk_full`.
     ///
     /// # Example
     /// ```rhai,no_run
@@ -120,51 +124,31 @@ impl Database {
         };
         let beside = beside(&self.server, &[&options.into]);
         sweep(cx, &beside).await?;
-        let spool = Spool::new(options.spool.as_deref(), manifest.part("database")?)?;
-        let file = spool.file();
-        reader
-            .open(manifest.part("database")?, move |plain| {
-                restorer::private(&file, plain)
-            })
-            .await?;
-        let (selection, spaces) = look(cx, &spool, &options).await?;
-        let made = if options.roles || options.all_roles {
-            globals::make(cx, &reader, &beside, &facts, options.all_roles).await?
-        } else {
-            Vec::new()
-        };
+        let spool = Spool::new(options.spool.as_deref(), manifest.spooled()?)?;
         let unfinished = unfinished_name(&options.into);
         let target = database_of(&self.server, &unfinished);
-        let restoring = Restoring {
-            into: &unfinished,
-            jobs: threads(options.jobs),
-            chosen: selection.is_some(),
-            partial: options.partial,
-            no_subscriptions: !options.subscriptions,
-            no_tablespaces: lacks_tablespace(cx, &beside, &spaces).await?,
-        };
-        let mut problems = Vec::new();
         let in_the_making = InTheMaking::begin(cx, &beside, &unfinished).await?;
-        let working = async {
-            properties::create(cx, &beside, &manifest.database, &unfinished).await?;
-            let mark = format!(
-                "COMMENT ON DATABASE {} IS {}",
-                ident(&unfinished),
-                literal(&format!("{MARK}{}", manifest.id))
+        let making = Making {
+            cx,
+            options: &options,
+            reader: &reader,
+            facts: &facts,
+            beside: &beside,
+            target: &target,
+            spool: &spool,
+        };
+        let worked = async {
+            let made = making.make().await?;
+            let checked = check(
+                cx,
+                &target,
+                &manifest,
+                &options,
+                made.selection.as_ref(),
+                &facts,
             );
-            execute(cx, &beside, &[mark]).await?;
-            let restorer = Restorer::find(cx, &target, &facts).await?;
-            match restorer.run(&spool, &restoring).await {
-                // pg_restore goes on, and says at its end that it did.
-                Err(error)
-                    if options.partial && error.message().contains("errors ignored on restore") =>
-                {
-                    problems.push(error.message().to_owned());
-                }
-                other => other?,
-            }
-            let checked = check(cx, &target, &manifest, &options, selection.as_ref(), &facts).await;
-            let counted = match checked {
+            let mut problems = made.problems;
+            let counted = match checked.await {
                 Err(error) if options.partial && error.kind() == "pg.restore_mismatch" => {
                     problems.push(error.message().to_owned());
                     (0, 0)
@@ -173,11 +157,10 @@ impl Database {
             };
             properties::settings(cx, &beside, &manifest.database, &unfinished).await?;
             rename(cx, &beside, &[(&unfinished, &options.into)]).await?;
-            Ok(counted)
+            Ok((counted, problems, made.selection, made.roles))
         };
-        let worked: Result<(u64, u64)> = working.await;
-        let (tables, rows) = match worked {
-            Ok(counted) => counted,
+        let ((tables, rows), problems, selection, made) = match worked.await {
+            Ok(done) => done,
             Err(error) => {
                 // Only what was made here is removed.
                 let sql = format!(
@@ -459,25 +442,197 @@ async fn is_empty(cx: &Cx, database: &Arc<Server>) -> bool {
     empty.is_ok_and(|empty| empty.as_bool().unwrap_or(false))
 }
 
+/// A database that is being made of an archive, while the archive arrives.
+struct Making<'m> {
+    cx: &'m Cx,
+    options: &'m RestoreOptions,
+    reader: &'m Reader<'m>,
+    facts: &'m Facts,
+    /// Another database of the server.
+    beside: &'m Arc<Server>,
+    /// The one that is made.
+    target: &'m Arc<Server>,
+    spool: &'m Spool,
+}
+
+/// What was made.
+struct Made {
+    /// What of the archive was wanted, if not all.
+    selection: Option<Selection>,
+    /// What could not be restored.
+    problems: Vec<String>,
+    /// The roles that were missing.
+    roles: Vec<String>,
+}
+
+impl Making<'_> {
+    /// Tables, rows, and what comes after them. The archive was read to its end when this returns, and its hash is right.
+    async fn make(&self) -> Result<Made> {
+        let (told, entries) = oneshot::channel();
+        let (begin, begun) = oneshot::channel();
+        let (to, rows) = mpsc::channel(1);
+        let file = self.spool.create()?;
+        let part = self.reader.manifest.part("database")?;
+        let opening = self.reader.open(part, move |archive| {
+            let mut feed = Feed::new(told, begun, to);
+            let copy = io::BufWriter::new(file);
+            match archive::read_with(archive, copy, &mut feed) {
+                // Whoever took the rows says why it takes no more.
+                Err(_) if feed.abandoned => Ok(()),
+                other => other.map(drop),
+            }
+        });
+        let working = self.work(entries, begin, rows);
+        tokio::pin!(opening, working);
+        let (mut made, restorer, restoring) = tokio::select! {
+            opened = &mut opening => {
+                opened?;
+                working.await?
+            }
+            worked = &mut working => match worked {
+                // What the server does not like may be what became of it in the store, and then that is the cause.
+                Err(error) if error.kind() == "pg.restore_rows" && is_about_values(&error) => {
+                    opening.await?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+                Ok(worked) => {
+                    opening.await?;
+                    worked
+                }
+            },
+        };
+        let _shown = self.cx.progress("build indexes and keys", None);
+        self.run(&restorer, Stage::After, &restoring, &mut made.problems)
+            .await?;
+        Ok(made)
+    }
+
+    /// All that can be done before the archive has been read to its end.
+    async fn work(
+        &self,
+        entries: oneshot::Receiver<Vec<Entry>>,
+        begin: oneshot::Sender<HashMap<i64, Fate>>,
+        rows: mpsc::Receiver<Rows>,
+    ) -> Result<(Made, Restorer<'_>, Restoring<'_>)> {
+        let (cx, options) = (self.cx, self.options);
+        let Ok(entries) = entries.await else {
+            return not_told().await;
+        };
+        let (selection, spaces) = look(cx, &entries, options)?;
+        let wanted: Vec<&Entry> = match &selection {
+            None => entries.iter().collect(),
+            Some(selection) => {
+                let chosen: HashSet<i64> = selection.entries.iter().copied().collect();
+                let is_chosen = |entry: &&Entry| chosen.contains(&entry.id);
+                entries.iter().filter(is_chosen).collect()
+            }
+        };
+        let plan = Plan::new(&wanted, load::is_sendable(&entries));
+        self.spool
+            .choose(Stage::Before, plan.before.iter().copied())?;
+        self.spool
+            .choose(Stage::After, plan.after.iter().copied())?;
+        let roles = if options.roles || options.all_roles {
+            globals::make(cx, self.reader, self.beside, self.facts, options.all_roles).await?
+        } else {
+            Vec::new()
+        };
+        let restoring = Restoring {
+            into: &self.target.database,
+            jobs: threads(options.jobs),
+            partial: options.partial,
+            no_subscriptions: !options.subscriptions,
+            no_tablespaces: lacks_tablespace(cx, self.beside, &spaces).await?,
+        };
+        let manifest = self.reader.manifest;
+        let unfinished = &self.target.database;
+        properties::create(cx, self.beside, &manifest.database, unfinished).await?;
+        let mark = format!(
+            "COMMENT ON DATABASE {} IS {}",
+            ident(unfinished),
+            literal(&format!("{MARK}{}", manifest.id))
+        );
+        execute(cx, self.beside, &[mark]).await?;
+        let restorer = Restorer::find(cx, self.target, self.facts).await?;
+        let mut problems = Vec::new();
+        self.run(&restorer, Stage::Before, &restoring, &mut problems)
+            .await?;
+        if begin.send(plan.fates).is_err() {
+            return not_told().await;
+        }
+        let jobs = restoring.jobs;
+        problems.extend(load::load(cx, self.target, rows, jobs, options.partial).await?);
+        let made = Made {
+            selection,
+            problems,
+            roles,
+        };
+        Ok((made, restorer, restoring))
+    }
+
+    async fn run(
+        &self,
+        restorer: &Restorer<'_>,
+        stage: Stage,
+        restoring: &Restoring<'_>,
+        problems: &mut Vec<String>,
+    ) -> Result<()> {
+        match restorer.run(stage, self.spool, restoring).await {
+            // pg_restore goes on, and says at its end that it did.
+            Err(error)
+                if restoring.partial && error.message().contains("errors ignored on restore") =>
+            {
+                problems.push(error.message().to_owned());
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// The archive's reader has ended before it said what it should: why, it says itself.
+async fn not_told<T>() -> Result<T> {
+    std::future::pending().await
+}
+
+/// Whether the server found something wrong with the rows themselves (classes 22 and 23 of SQLSTATE).
+fn is_about_values(error: &Error) -> bool {
+    let code = error.code_text().unwrap_or_default();
+    code.starts_with("22") || code.starts_with("23")
+}
+
+/// What of an archive is done when.
+#[derive(Default)]
+struct Plan {
+    before: Vec<i64>,
+    after: Vec<i64>,
+    fates: HashMap<i64, Fate>,
+}
+
+impl Plan {
+    fn new(wanted: &[&Entry], sendable: bool) -> Self {
+        let mut plan = Self::default();
+        for entry in wanted {
+            if entry.before_data {
+                plan.before.push(entry.id);
+            } else if sendable && entry.kind == "TABLE DATA" {
+                plan.fates.insert(entry.id, Fate::Give);
+            } else {
+                plan.fates.insert(entry.id, Fate::Copy);
+                plan.after.push(entry.id);
+            }
+        }
+        plan
+    }
+}
+
 /// What of the archive is wanted, if not all, and the tablespaces that it names.
-async fn look(
+fn look(
     cx: &Cx,
-    spool: &Spool,
+    entries: &[Entry],
     options: &RestoreOptions,
 ) -> Result<(Option<Selection>, Vec<String>)> {
-    let path = spool.file();
-    let files = cx.client::<crate::files::Files>().await?;
-    let (file, _) = files.open_file(&path)?;
-    let entries = crate::files::blocking(cx, move |_| {
-        archive::table_of_contents(io::BufReader::new(file)).map_err(|error| {
-            Error::new(
-                "pg.backup_damaged",
-                format!("the archive can't be read: {error}"),
-            )
-            .hint("take another: `ccrun backups` lists them")
-        })
-    })
-    .await?;
     let mut spaces: Vec<String> = entries
         .iter()
         .map(|entry| entry.tablespace.clone())
@@ -510,8 +665,7 @@ async fn look(
         schemas: &schemas,
         tables: &tables,
     };
-    let selection = select(&entries, &wanted)?;
-    spool.choose(&selection.entries)?;
+    let selection = select(entries, &wanted)?;
     if selection.left_out > 0 {
         cx.log(
             Level::Info,
@@ -586,8 +740,11 @@ async fn check(
                 .collect();
             for table in &wanted {
                 let there = found.get(&(table.schema.as_str(), table.name.as_str()));
-                let same =
-                    there.is_some_and(|there| there.rows == table.rows && there.hash == table.hash);
+                // The first layout had a hash of all rows, in the order in which they were stored.
+                let same = there.is_some_and(|there| {
+                    (there.rows, there.bytes) == (table.rows, table.bytes)
+                        && (manifest.format < 2 || there.hash == table.hash)
+                });
                 if !same {
                     return mismatch(format!(
                         "{}.{} had {} rows, and has {}{}",

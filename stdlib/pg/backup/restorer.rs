@@ -1,7 +1,7 @@
 //! `pg_restore` and the file that it reads.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ccrun_kernel::effect::Effect;
@@ -10,14 +10,13 @@ use ccrun_kernel::value::Size;
 use ccrun_kernel::{Cx, Error, Result};
 
 use super::catalog::Facts;
-use super::manifest::Part;
 use super::tool::{self, Toolbox};
 use crate::docker;
 use crate::engine::Engine;
 use crate::pg::connect::Server;
 use crate::service;
 
-/// Where the archive lies while `pg_restore` reads it: parallel restoring needs a file.
+/// Where lies what `pg_restore` reads: the archive without the rows that are loaded as they come.
 pub(super) struct Spool {
     folder: tempfile::TempDir,
     /// Locked for as long as we live: one whose lock is free was left by a restore that was killed.
@@ -28,23 +27,23 @@ pub(super) struct Spool {
 const PREFIX: &str = "ccrun-restore-";
 
 impl Spool {
-    /// In `folder`, else in the folder of temporary files.
+    /// In `folder`, else in the folder of temporary files, for this many bytes.
     ///
     /// # Errors
     /// `io.disk_full` if it does not fit.
-    pub fn new(folder: Option<&Path>, part: &Part) -> Result<Self> {
+    pub fn new(folder: Option<&Path>, needed: u64) -> Result<Self> {
         let parent = folder.map_or_else(crate::files::temporary_folder, Path::to_path_buf);
         let failed = |error: &io::Error| crate::files::failed("make a folder in", &parent, error);
         sweep(&parent);
         let free = rustix::fs::statvfs(&parent)
             .map(|stat| stat.f_bavail * stat.f_frsize)
             .map_err(|error| failed(&error.into()))?;
-        if free < part.plain_size {
+        if free < needed {
             return Err(Error::new(
                 "io.disk_full",
                 format!(
-                    "the archive takes {} uncompressed, and {} has {} left",
-                    Size::from_bytes(part.plain_size),
+                    "what pg_restore reads takes {}, and {} has {} left",
+                    Size::from_bytes(needed),
                     parent.display(),
                     Size::from_bytes(free)
                 ),
@@ -62,23 +61,35 @@ impl Spool {
         })
     }
 
-    /// The archive.
-    pub fn file(&self) -> PathBuf {
-        self.folder.path().join("database.dump")
-    }
-
-    /// Write down which entries of the archive `pg_restore` is to take.
+    /// Make the archive's file.
     ///
     /// # Errors
     /// `io.disk_full` and the like.
-    pub fn choose(&self, entries: &[i64]) -> Result<()> {
+    pub fn create(&self) -> Result<std::fs::File> {
+        private(&self.folder.path().join(ARCHIVE)).map_err(|error| self.failed(&error))
+    }
+
+    /// Write down which entries of the archive `pg_restore` is to take at a stage.
+    ///
+    /// # Errors
+    /// `io.disk_full` and the like.
+    pub fn choose(&self, stage: Stage, entries: impl Iterator<Item = i64>) -> Result<()> {
         use std::fmt::Write as _;
         let mut text = String::new();
         for id in entries {
             let _written = writeln!(text, "{id};");
         }
-        private(&self.folder.path().join(LIST), &mut text.as_bytes())
-            .map_err(|error| crate::files::failed("write into", self.folder.path(), &error))
+        self.write(stage.list(), &text)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        private(&self.folder.path().join(name))
+            .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
+            .map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        crate::files::failed("write into", self.folder.path(), error)
     }
 }
 
@@ -127,8 +138,27 @@ fn sweep(parent: &Path) {
     }
 }
 
-/// The name of the file with the chosen entries.
-const LIST: &str = "wanted.list";
+/// The name of the archive's file.
+const ARCHIVE: &str = "database.dump";
+
+/// `pg_restore` works twice: before the rows are loaded, and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// What rows need: schemas, types, functions, tables.
+    Before,
+    /// The rest: large objects, sequences, indexes, keys, policies, grants.
+    After,
+}
+
+impl Stage {
+    /// The name of the file with the entries that are taken.
+    const fn list(self) -> &'static str {
+        match self {
+            Self::Before => "before.list",
+            Self::After => "after.list",
+        }
+    }
+}
 
 /// How `pg_restore` is to work.
 pub(super) struct Restoring<'o> {
@@ -136,8 +166,6 @@ pub(super) struct Restoring<'o> {
     pub into: &'o str,
     /// How many connections at once.
     pub jobs: u32,
-    /// Only the entries that were chosen.
-    pub chosen: bool,
     /// Go on when something can't be restored.
     pub partial: bool,
     /// Leave out subscriptions.
@@ -147,7 +175,7 @@ pub(super) struct Restoring<'o> {
 }
 
 impl Restoring<'_> {
-    fn arguments(&self, folder: &Path) -> Vec<String> {
+    fn arguments(&self, stage: Stage, folder: &Path) -> Vec<String> {
         let mut arguments: Vec<String> = vec![
             "--jobs".into(),
             self.jobs.to_string(),
@@ -163,10 +191,9 @@ impl Restoring<'_> {
         if self.no_tablespaces {
             arguments.push("--no-tablespaces".into());
         }
-        if self.chosen {
-            arguments.extend(["--use-list".into(), folder.join(LIST).display().to_string()]);
-        }
-        arguments.push(folder.join("database.dump").display().to_string());
+        let list = folder.join(stage.list()).display().to_string();
+        arguments.extend(["--use-list".into(), list]);
+        arguments.push(folder.join(ARCHIVE).display().to_string());
         arguments
     }
 
@@ -176,7 +203,7 @@ impl Restoring<'_> {
         let each = 256 / self.jobs.max(1);
         format!(
             "{} -c synchronous_commit=off -c maintenance_work_mem={}MB",
-            tool::FIXED,
+            tool::fixed(),
             each.max(64)
         )
     }
@@ -187,14 +214,14 @@ impl Restoring<'_> {
     clippy::disallowed_methods,
     reason = "it is this call's own, in a folder that it has made, and goes with it"
 )]
-pub(super) fn private(path: &Path, from: &mut dyn io::Read) -> io::Result<()> {
+fn private(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new()
+    std::fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
-        .open(path)?;
-    io::copy(from, &mut file).map(drop)
+        .open(path)
 }
 
 /// `pg_restore`: of this machine, else of the server's own image in a container beside it.
@@ -244,14 +271,14 @@ impl<'c> Restorer<'c> {
         )))
     }
 
-    /// Restore what lies in the spool.
+    /// Restore what a stage takes of what lies in the spool.
     ///
     /// # Errors
     /// `pg.tool_failed` with what it said.
-    pub async fn run(&self, spool: &Spool, restoring: &Restoring<'_>) -> Result<()> {
+    pub async fn run(&self, stage: Stage, spool: &Spool, restoring: &Restoring<'_>) -> Result<()> {
         match self {
             Self::Here(toolbox) => {
-                let arguments = restoring.arguments(spool.folder.path());
+                let arguments = restoring.arguments(stage, spool.folder.path());
                 let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 toolbox
                     .with_settings(&restoring.settings())
@@ -274,7 +301,7 @@ impl<'c> Restorer<'c> {
                     "--no-password".to_owned(),
                 ]);
                 command.extend(["--host".to_owned(), "127.0.0.1".to_owned()]);
-                command.extend(restoring.arguments(Path::new("/spool")));
+                command.extend(restoring.arguments(stage, Path::new("/spool")));
                 let text = |text: &str| Dynamic::from(text.to_owned());
                 let list = |words: Vec<String>| -> Dynamic {
                     words
@@ -291,8 +318,7 @@ impl<'c> Restorer<'c> {
                 if let Some(password) = password {
                     let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
                     let line = format!("*:*:*:*:{escaped}\n");
-                    private(&folder.join("pgpass"), &mut line.as_bytes())
-                        .map_err(|error| crate::files::failed("write into", folder, &error))?;
+                    spool.write("pgpass", &line)?;
                 }
                 let program = command.remove(0);
                 let options = Map::from_iter([

@@ -253,5 +253,6 @@ pub fn open(
             format!("the backup can't be decompressed: {error}"),
         )
     })?;
-    Ok(Box::new(decoder))
+    // What is read from it is often a few bytes.
+    Ok(Box::new(io::BufReader::with_capacity(PIECE / 4, decoder)))
 }

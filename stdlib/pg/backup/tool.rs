@@ -26,8 +26,18 @@ const PIECE: usize = 256 << 10;
 /// What servers, databases and roles may have set otherwise, and what the text of a row depends on: the same rows have the
 /// same hash on every server. `lc_monetary` also decides how money is read again. Nor does a role that is set to only
 /// read stand in the way of a restore.
-pub const FIXED: &str =
-    "-c TimeZone=UTC -c bytea_output=hex -c lc_monetary=C -c default_transaction_read_only=off";
+pub const FIXED: [(&str, &str); 4] = [
+    ("TimeZone", "UTC"),
+    ("bytea_output", "hex"),
+    ("lc_monetary", "C"),
+    ("default_transaction_read_only", "off"),
+];
+
+/// [`FIXED`] as `PGOPTIONS` has it.
+pub fn fixed() -> String {
+    let each = FIXED.map(|(name, value)| format!("-c {name}={value}"));
+    each.join(" ")
+}
 
 /// Where the tools are.
 pub enum Tools {
@@ -83,7 +93,7 @@ impl<'c> Toolbox<'c> {
         let (options, password) = client.login(server).await?;
         let mut environment = Environment::default()
             .with("PGAPPNAME", &server.application_name)
-            .with("PGOPTIONS", FIXED);
+            .with("PGOPTIONS", fixed());
         let mut place = vec![
             "--username".to_owned(),
             server.user.clone(),

@@ -50,6 +50,15 @@ fn hard() -> (Bed, parking_lot::MutexGuard<'static, ()>) {
 }
 
 /// Drop databases, then the roles of `hard.sql`.
+fn drop_databases(bed: &Bed, names: &[&str]) {
+    for name in names {
+        bed.server.psql(
+            "postgres",
+            &format!("DROP DATABASE \"{name}\" WITH (FORCE)"),
+        );
+    }
+}
+
 fn tidy(bed: &Bed, databases: &[&str]) {
     for database in databases {
         bed.server.psql(
@@ -112,6 +121,7 @@ fn every_hard_thing_comes_back_as_it_was() {
         found.unwrap_or_else(|| panic!("{name}"))["rows"].clone()
     };
     assert_eq!(rows("public", "every_type"), 502);
+    assert_eq!(rows("public", "many"), 50_000);
     assert_eq!(rows("public", "empty"), 0);
     assert_eq!(rows("public", "no_columns"), 3);
     assert_eq!(rows("public", "parent"), 1);
@@ -126,7 +136,7 @@ fn every_hard_thing_comes_back_as_it_was() {
         bed.server.psql(database, sql)
     };
     assert_eq!(about(&restored), about(&bed.database));
-    let inside = "SELECT (SELECT last_value FROM lonely), (SELECT sum(hashtext(t::text)) FROM every_type t), (SELECT n FROM kept), md5(lo_get(4711)), (SELECT relispopulated FROM pg_class WHERE relname = 'unkept')";
+    let inside = "SELECT (SELECT last_value FROM lonely), (SELECT sum(hashtext(t::text)) FROM every_type t), (SELECT sum(hashtext(t::text)) FROM many t), (SELECT n FROM kept), md5(lo_get(4711)), (SELECT relispopulated FROM pg_class WHERE relname = 'unkept')";
     assert_eq!(bed.server.psql(&restored, inside), bed.psql(inside));
     // What a subscription receives in the copy, the database that runs would lack.
     let receives = "SELECT count(*) FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -428,6 +438,77 @@ fn what_cannot_be_restored_is_said_and_the_rest_can_be_had() {
     // It is no proof that the backup is whole.
     let verified = bed.eval_in(&run, r#"pg::backups(s3::folder("kept"))[0].verified"#);
     assert!(verified.unwrap().is_unit());
+}
+
+/// Names and rows in another encoding are `pg_restore`'s.
+#[test]
+fn a_database_that_is_not_utf_8_comes_back() {
+    let bed = Bed::with("CREATE TABLE t (id int)");
+    let run = Scratch::new();
+    let (latin, copy) = (
+        format!("{}_latin", bed.database),
+        format!("{}_latin_copy", bed.database),
+    );
+    bed.server.psql(
+        "postgres",
+        &format!("CREATE DATABASE {latin} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"),
+    );
+    bed.server.psql(
+        &latin,
+        "CREATE TABLE täble AS SELECT g AS id, 'ü' || g AS name FROM generate_series(1, 1000) g",
+    );
+    let script = format!(
+        r#"let db = pg::connect("{}"); db.backup(s3::folder("kept"));
+           db.restore(s3::folder("kept"), "latest", #{{ into: "{copy}", verify: "contents" }}).rows"#,
+        bed.server.url_of(&latin)
+    );
+    let rows = bed.eval_in(&run, &script);
+    assert_eq!(
+        rows.unwrap_or_else(|error| panic!("{error:?}")).as_int(),
+        Ok(1000)
+    );
+    let sum = "SELECT sum(hashtext(name)), pg_encoding_to_char(encoding) FROM täble, pg_database WHERE datname = current_database() GROUP BY 2";
+    assert_eq!(bed.server.psql(&copy, sum), bed.server.psql(&latin, sum));
+    drop_databases(&bed, &[&latin, &copy]);
+}
+
+/// Rows that the copy does not take, though the database had them: a check that was broken behind the server's back.
+#[test]
+fn rows_that_a_table_does_not_take_are_named_and_nothing_stays() {
+    let bed = Bed::with(
+        "CREATE TABLE fine AS SELECT generate_series(1, 500) AS id;
+         CREATE FUNCTION allowed(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT n < 100000';
+         CREATE TABLE strict (n int CHECK (public.allowed(n)), t text);
+         INSERT INTO strict SELECT g, md5(g::text) FROM generate_series(1, 40000) g;
+         CREATE OR REPLACE FUNCTION allowed(n int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT n <> 33333'",
+    );
+    let run = Scratch::new();
+    let copy = format!("{}_copy", bed.database);
+    let restore = |more: &str| {
+        format!(
+            r#"db.restore(s3::folder("kept"), "latest", #{{ into: "{copy}", jobs: 3 {more} }})"#
+        )
+    };
+    let script = format!(r#"db.backup(s3::folder("kept")); {}"#, restore(""));
+    let error = bed.eval_in(&run, &script).unwrap_err();
+    assert_eq!(error.kind(), "pg.restore_rows");
+    assert_eq!(error.code_text(), Some("23514"));
+    let text = error.to_json().to_string();
+    assert!(
+        text.contains("public.strict") && text.contains("partial: true"),
+        "{text}"
+    );
+    assert!(!bed.has(&copy));
+    // All rows of a table, or none.
+    let restored = bed.eval_in(&run, &restore(", partial: true")).unwrap();
+    let restored = ccrun_kernel::value::to_json(&restored);
+    assert!(
+        restored["problems"][0].as_str().unwrap().contains("strict"),
+        "{restored}"
+    );
+    let counts = "SELECT (SELECT count(*) FROM fine), (SELECT count(*) FROM strict)";
+    assert_eq!(bed.server.psql(&copy, counts).trim(), "500|0");
+    drop_databases(&bed, &[&copy]);
 }
 
 #[test]

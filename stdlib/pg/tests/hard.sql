@@ -29,6 +29,11 @@ VALUES (-32768, 1073741823, 9223372036854775807, 12345678901234567890.1234567890
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{}', '{}', NULL, NULL, NULL, NULL, NULL, NULL, '{}', '', NULL, '', NULL, NULL, NULL);
 INSERT INTO every_type (b, h) SELECT g, repeat('x', g) FROM generate_series(1, 500) g;
 
+-- More than is sent at once: many rows, and single ones.
+CREATE TABLE many (n int, t text);
+INSERT INTO many SELECT g, md5(g::text) || CASE WHEN g % 5000 = 0 THEN repeat(md5(g::text), 40 * (g / 1000) * (g / 1000)) END FROM generate_series(1, 30000) g;
+INSERT INTO many SELECT g, md5(g::text) FROM generate_series(30001, 50000) g;
+
 CREATE TABLE "Ünï cödé ""schema"""."Täble ""x"" 'y'" ("Cölumn "" %s" text);
 INSERT INTO "Ünï cödé ""schema"""."Täble ""x"" 'y'" VALUES ('ß'), (E'\\.'), (NULL);
 CREATE TABLE empty (id int);
