@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a program's children may keep its output open without writing, once it has ended itself.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// How much a program may write before it is read: the most that Linux gives without asking (`pipe(7)`).
+const PIPE: usize = 1 << 20;
+
 /// The stream that a program writes its results to.
 pub type Output = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -62,6 +65,10 @@ impl Running {
     ) -> Self {
         fn boxed(stream: impl AsyncRead + Send + Unpin + 'static) -> Output {
             Box::new(stream)
+        }
+        if let Some(stdout) = &child.stdout {
+            // Fewer turns between the program and us for what writes gigabytes. Where the system gives no more, 64 KiB do.
+            let _size = rustix::pipe::fcntl_setpipe_size(stdout, PIPE);
         }
         let stdout = merged.map(boxed).or_else(|| child.stdout.take().map(boxed));
         let stderr = child.stderr.take().map(boxed);

@@ -15,8 +15,14 @@ use tokio_util::bytes::{Bytes, BytesMut};
 use super::bucket::Bucket;
 use super::failure::failed;
 
-/// How large a part is. S3 allows 10,000 of them: 156 GiB an object.
+/// How large a part is if nobody knows how large the object becomes. S3 allows 10,000 parts: 156 GiB.
 const PART: usize = 16 << 20;
+
+/// How large it is at least: S3 takes 5 MiB, and each costs a request.
+const SMALLEST: usize = 8 << 20;
+
+/// How many an object of the expected size has at most: half of what S3 allows, for it may become larger.
+const PARTS: u64 = 5_000;
 
 /// How many parts are under way at once.
 const PARALLEL: usize = 3;
@@ -36,6 +42,7 @@ pub struct Writer {
     key: String,
     path: Path,
     attributes: Attributes,
+    part_size: usize,
     part: BytesMut,
     upload: Option<Box<dyn MultipartUpload>>,
     under_way: JoinSet<object_store::Result<()>>,
@@ -59,12 +66,21 @@ impl Writer {
             bucket,
             key: key.to_owned(),
             path,
+            part_size: PART,
             part: BytesMut::new(),
             upload: None,
             under_way: JoinSet::new(),
             hash: Sha256::new(),
             size: 0,
         })
+    }
+
+    /// Parts as an object takes that has some `bytes`: the memory that they take is in proportion, with 32 MiB at least. All are of one
+    /// size, as some stores want them.
+    #[must_use]
+    pub fn expecting(mut self, bytes: u64) -> Self {
+        self.part_size = part_size(bytes);
+        self
     }
 
     /// Write what follows.
@@ -74,8 +90,8 @@ impl Writer {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         self.hash.update(&bytes);
         self.size += bytes.len() as u64;
-        while self.part.len() + bytes.len() >= PART {
-            let rest = bytes.split_off(PART - self.part.len());
+        while self.part.len() + bytes.len() >= self.part_size {
+            let rest = bytes.split_off(self.part_size - self.part.len());
             self.part.extend_from_slice(&bytes);
             bytes = rest;
             self.send_part().await?;
@@ -147,7 +163,8 @@ impl Writer {
             let begun = self.store().put_multipart_opts(&self.path, options).await;
             self.upload = Some(begun.map_err(|error| self.failed(error))?);
         }
-        let part = std::mem::replace(&mut self.part, BytesMut::with_capacity(PART)).freeze();
+        let next = BytesMut::with_capacity(self.part_size);
+        let part = std::mem::replace(&mut self.part, next).freeze();
         if let Some(upload) = &mut self.upload {
             let sending = upload.put_part(PutPayload::from_bytes(part));
             self.under_way.spawn(sending);
@@ -172,6 +189,12 @@ impl Writer {
     }
 }
 
+/// How large the parts of an object are that has some `bytes`.
+fn part_size(bytes: u64) -> usize {
+    let each = bytes.div_ceil(PARTS).next_multiple_of(1 << 20);
+    usize::try_from(each).unwrap_or(PART).max(SMALLEST)
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         if let (Some(mut upload), Ok(runtime)) =
@@ -179,5 +202,20 @@ impl Drop for Writer {
         {
             runtime.spawn(async move { drop(upload.abort().await) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_object_has_its_parts_are_few_enough_and_large_enough() {
+        for bytes in [0, 1, 1 << 30, 156 << 30, 5 << 40] {
+            let size = part_size(bytes);
+            assert!(size >= 5 << 20 && size % (1 << 20) == 0, "{size}");
+            assert!(bytes.div_ceil(size as u64) <= PARTS, "{bytes}");
+        }
+        assert_eq!(part_size(1 << 30), SMALLEST);
     }
 }

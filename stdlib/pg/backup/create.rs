@@ -192,9 +192,14 @@ impl Set<'_> {
         ];
         let dumping = toolbox.stream("pg_dump", &arguments, Effect::Change, to);
         let contents = self
-            .ship("database", "dump", from, dumping, |inlet| {
-                archive::read(inlet)
-            })
+            .ship(
+                "database",
+                "dump",
+                Some(facts.database.size),
+                from,
+                dumping,
+                |inlet| archive::read(inlet),
+            )
             .await?;
         Ok(contents)
     }
@@ -208,7 +213,7 @@ impl Set<'_> {
         }
         let dumping = toolbox.stream("pg_dumpall", &arguments, Effect::Change, to);
         let last = b"-- PostgreSQL database cluster dump complete\n";
-        self.ship("globals", "sql", from, dumping, move |inlet| {
+        self.ship("globals", "sql", None, from, dumping, move |inlet| {
             let mut tail: Vec<u8> = Vec::new();
             let mut buffer = vec![0; 64 << 10];
             loop {
@@ -261,18 +266,19 @@ impl Set<'_> {
                 }
             }
         });
-        self.ship(name, "", from, reading, |inlet| {
+        self.ship(name, "", None, from, reading, |inlet| {
             io::copy(inlet, &mut io::sink()).map(drop)
         })
         .await
     }
 
-    /// Bring what `source` sends into the store, while `reader` looks at it. Nothing is there before the source has
+    /// Bring what `source` sends into the store, while `reader` looks at it. It will have about `size` bytes, if that is known. Nothing is there before the source has
     /// ended well and the reader is content.
     pub async fn ship<T: Send + 'static>(
         &mut self,
         name: &str,
         suffix: &str,
+        size: Option<u64>,
         from: mpsc::Receiver<Bytes>,
         source: impl Future<Output = Result<()>>,
         reader: impl FnOnce(&mut Inlet) -> io::Result<T> + Send + 'static,
@@ -323,6 +329,9 @@ impl Set<'_> {
             Ok(read)
         });
         let mut writer = self.bucket.write(&format!("{}/{key}", self.folder))?;
+        if let Some(size) = size {
+            writer = writer.expecting(size);
+        }
         let source = async {
             source.await?;
             let _ = well.send(());

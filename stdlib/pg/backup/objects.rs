@@ -53,7 +53,7 @@ pub(super) async fn pack(set: &mut Set<'_>, name: &str, store: &Store) -> Result
         *counting.lock() = written;
         Ok(())
     };
-    set.ship(&part, "", from, packing, |inlet| {
+    set.ship(&part, "", None, from, packing, |inlet| {
         std::io::copy(inlet, &mut std::io::sink()).map(drop)
     })
     .await?;

@@ -48,7 +48,8 @@ pub struct RestoreOptions {
     schemas: Option<Vec<String>>,
     /// Only these tables, `name` or `schema.name`.
     tables: Option<Vec<String>>,
-    /// How many connections restore at once. Left out: as many as there are processors.
+    /// How many connections restore at once. Left out: as many as there are processors, and twice as many load rows, for
+    /// each of them waits for its log now and then.
     jobs: Option<u32>,
     /// The folder in which large objects lie meanwhile, and the archive's table of contents; of a database that is not
     /// UTF-8, all rows. Left out: the folder of temporary files.
@@ -561,8 +562,8 @@ impl Making<'_> {
         if begin.send(plan.fates).is_err() {
             return not_told().await;
         }
-        let jobs = restoring.jobs;
-        problems.extend(load::load(cx, self.target, rows, jobs, options.partial).await?);
+        let lanes = options.jobs.unwrap_or(2 * restoring.jobs);
+        problems.extend(load::load(cx, self.target, rows, lanes, options.partial).await?);
         let made = Made {
             selection,
             problems,

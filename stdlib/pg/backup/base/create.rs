@@ -126,7 +126,7 @@ impl Database {
                 let copied = toolbox.stream("pg_basebackup", &arguments, Effect::Change, to);
                 copied.await.map_err(explain)
             };
-            set.ship("base", "tar", from, copying, |inlet| {
+            set.ship("base", "tar", Some(whole.size), from, copying, |inlet| {
                 contents::read(inlet, &mut Nothing)
             })
             .await?

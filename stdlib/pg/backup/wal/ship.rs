@@ -553,7 +553,7 @@ impl Shipment<'_> {
         });
         let is_history = file.kind == FileKind::History;
         let (plain_sha256, moments, text) = set
-            .ship(&file.name, "", from, reading, move |inlet| {
+            .ship(&file.name, "", None, from, reading, move |inlet| {
                 let mut hash = Sha256::new();
                 let mut scan = start.map(Scan::new);
                 let mut text = Vec::new();
