@@ -45,7 +45,10 @@ pub struct Writer {
     part_size: usize,
     part: BytesMut,
     upload: Option<Box<dyn MultipartUpload>>,
-    under_way: JoinSet<object_store::Result<()>>,
+    /// Each gives its part back.
+    under_way: JoinSet<(object_store::Result<()>, Bytes)>,
+    /// Memory of parts that have arrived, for those to come.
+    spare: Vec<BytesMut>,
     hash: Sha256,
     size: u64,
 }
@@ -70,6 +73,7 @@ impl Writer {
             part: BytesMut::new(),
             upload: None,
             under_way: JoinSet::new(),
+            spare: Vec::new(),
             hash: Sha256::new(),
             size: 0,
         })
@@ -163,19 +167,27 @@ impl Writer {
             let begun = self.store().put_multipart_opts(&self.path, options).await;
             self.upload = Some(begun.map_err(|error| self.failed(error))?);
         }
-        let next = BytesMut::with_capacity(self.part_size);
+        let fresh = || BytesMut::with_capacity(self.part_size);
+        let next = self.spare.pop().unwrap_or_else(fresh);
         let part = std::mem::replace(&mut self.part, next).freeze();
         if let Some(upload) = &mut self.upload {
-            let sending = upload.put_part(PutPayload::from_bytes(part));
-            self.under_way.spawn(sending);
+            let sending = upload.put_part(PutPayload::from_bytes(part.clone()));
+            self.under_way.spawn(async move { (sending.await, part) });
         }
         Ok(())
     }
 
     async fn one_less(&mut self) -> Result<()> {
         match self.under_way.join_next().await {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => Err(self.failed(error)),
+            None => Ok(()),
+            Some(Ok((Ok(()), part))) => {
+                if let Ok(mut part) = part.try_into_mut() {
+                    part.clear();
+                    self.spare.push(part);
+                }
+                Ok(())
+            }
+            Some(Ok((Err(error), _))) => Err(self.failed(error)),
             Some(Err(error)) => Err(Error::new("s3.failed", error.to_string())),
         }
     }
@@ -213,7 +225,7 @@ mod tests {
     fn whatever_an_object_has_its_parts_are_few_enough_and_large_enough() {
         for bytes in [0, 1, 1 << 30, 156 << 30, 5 << 40] {
             let size = part_size(bytes);
-            assert!(size >= 5 << 20 && size % (1 << 20) == 0, "{size}");
+            assert!(size >= 5 << 20 && size.is_multiple_of(1 << 20), "{size}");
             assert!(bytes.div_ceil(size as u64) <= PARTS, "{bytes}");
         }
         assert_eq!(part_size(1 << 30), SMALLEST);

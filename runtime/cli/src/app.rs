@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use ccrun_kernel::config::Config;
 use ccrun_kernel::journal::{Journal, RunFilter};
@@ -25,8 +25,6 @@ use crate::render::terminal::{Terminal, Verbosity};
 pub struct App {
     /// The options that every command takes.
     pub common: Common,
-    /// The primitives.
-    pub registry: Arc<Registry>,
     /// The library modules.
     pub modules: Modules,
     /// `ccrun.toml`, or what holds without one.
@@ -128,7 +126,6 @@ impl App {
             .build()
             .map_err(|error| Error::new("kernel.thread", format!("can't start: {error}")))?;
         Ok(Self {
-            registry: Arc::new(Registry::new(ccrun_stdlib::namespaces())),
             modules: ccrun_stdlib::modules(),
             config: Config::find(&folder)?,
             common,
@@ -136,6 +133,17 @@ impl App {
             runtime: Arc::new(runtime),
             journal: OnceLock::new(),
         })
+    }
+
+    /// The primitives, described at first use: not every command needs them.
+    #[allow(
+        clippy::unused_self,
+        reason = "it is the application's, whichever copy of it"
+    )]
+    pub fn registry(&self) -> &Arc<Registry> {
+        static REGISTRY: LazyLock<Arc<Registry>> =
+            LazyLock::new(|| Arc::new(Registry::new(ccrun_stdlib::namespaces())));
+        &REGISTRY
     }
 
     /// Wait for a future from a command.
@@ -211,7 +219,6 @@ impl App {
     pub fn read_again(&self) -> Result<Self> {
         Ok(Self {
             common: self.common.clone(),
-            registry: Arc::clone(&self.registry),
             modules: Arc::clone(&self.modules),
             config: Config::find(&self.folder)?,
             folder: self.folder.clone(),
@@ -315,7 +322,7 @@ impl App {
 
     fn prepare_with(&self, source: Source, heard: bool) -> Result<Prepared> {
         let target = self.config.target(self.common.target.as_deref())?;
-        target.check_keys(self.registry.target_keys())?;
+        target.check_keys(self.registry().target_keys())?;
         let redactor = Redactor::default();
         let secrets = self.secrets(&target, &redactor)?;
         for value in source.params.values() {
@@ -391,7 +398,7 @@ impl App {
             resume: source.resume.clone(),
             cancel,
             handle: self.handle().clone(),
-            registry: Arc::clone(&self.registry),
+            registry: Arc::clone(self.registry()),
             modules: Arc::clone(&self.modules),
         };
         Ok(Prepared::new(spec, source, terminal, offering))

@@ -151,6 +151,9 @@ pub enum Command {
         #[arg(long, conflicts_with = "id")]
         wait: bool,
     },
+    /// Check the runbooks for `ccrun watch`, which starts it.
+    #[command(hide = true)]
+    Verdicts,
     /// Can I reach everything? Looks at the configuration, the journal and the target.
     Doctor,
     /// Print completions for a shell.

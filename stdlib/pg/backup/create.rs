@@ -293,7 +293,7 @@ impl Set<'_> {
             key.push_str(".age");
         }
         let mut progress = self.cx.progress(format!("back up {name}"), None).bytes();
-        let (sealed, mut pieces) = mpsc::channel::<Bytes>(UNDER_WAY / 4);
+        let (sealed, mut pieces) = mpsc::channel::<Bytes>(UNDER_WAY / 2);
         let (well, ended) = oneshot::channel::<()>();
         let sealing = self.sealing.clone();
         let shown = name.to_owned();

@@ -13,7 +13,11 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::bytes::{Buf as _, Bytes, BytesMut};
 
 /// How much is collected before it is passed on.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
+
+/// How much one thread of zstd compresses at once at level 1, whose window is half of that. It would take twice as much by itself,
+/// and some copies of it.
+const JOB: u32 = 1 << 20;
 
 /// Who may read what is sealed.
 #[derive(Clone, Default)]
@@ -111,6 +115,9 @@ impl Sealer {
         encoder.include_checksum(true)?;
         if threads > 0 {
             encoder.multithread(threads)?;
+            if level <= 1 {
+                encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(JOB))?;
+            }
         }
         Ok(Self(encoder))
     }
@@ -254,5 +261,5 @@ pub fn open(
         )
     })?;
     // What is read from it is often a few bytes.
-    Ok(Box::new(io::BufReader::with_capacity(PIECE / 4, decoder)))
+    Ok(Box::new(io::BufReader::with_capacity(PIECE, decoder)))
 }

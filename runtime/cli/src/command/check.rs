@@ -39,7 +39,7 @@ pub fn check(app: &App, paths: &[PathBuf], rules: bool) -> Result<u8> {
         return Ok(0);
     }
     let files = files(app, paths)?;
-    let checker = check::Checker::new(&app.registry, &app.modules);
+    let checker = check::Checker::new(app.registry(), &app.modules);
     let findings = checker.check_files(&files);
     let errors = findings
         .iter()
@@ -80,7 +80,7 @@ fn files(app: &App, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 /// Refuse to run what does not check. A run that records its needs cannot declare them yet.
 pub fn before_run(app: &App, runbook: &runbook::Runbook, records_needs: bool) -> Result<()> {
-    let findings = check::check(&app.registry, &app.modules, runbook);
+    let findings = check::check(app.registry(), &app.modules, runbook);
     let errors: Vec<_> = findings
         .iter()
         .filter(|f| f.severity == Severity::Error)

@@ -11,7 +11,7 @@ use crate::render;
 
 /// Show the documentation of what `name` means; without one the namespaces, or as JSON everything.
 pub fn doc(app: &App, name: Option<&str>) -> Result<u8> {
-    let registry = &app.registry;
+    let registry = app.registry();
     let Some(name) = name else {
         if app.common.output == Output::Json {
             let all = registry.primitives().iter().map(|p| as_json(p));

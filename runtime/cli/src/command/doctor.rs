@@ -93,7 +93,7 @@ fn configuration(app: &App) -> Result<String> {
 
 fn target(app: &App) -> Result<String> {
     let target = app.config.target(app.common.target.as_deref())?;
-    target.check_keys(app.registry.target_keys())?;
+    target.check_keys(app.registry().target_keys())?;
     let protected = if target.is_protected() {
         " (protected)"
     } else {

@@ -58,6 +58,11 @@ pub fn dispatch(cli: Cli) -> u8 {
                 ..
             } => fire::fire(&app, &id, &run),
             Command::Fire { .. } => fire::wait(&app),
+            Command::Verdicts => {
+                let verdicts = crate::watch::checked::verdicts(&app);
+                render::json::document(&serde_json::to_value(verdicts).unwrap_or_default());
+                Ok(0)
+            }
             Command::Doctor => doctor::doctor(&app),
             Command::Completions { shell } => completions::completions(shell),
             Command::RunbookHelp { file } => run::help(&app, &file),

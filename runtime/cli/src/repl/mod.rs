@@ -126,7 +126,7 @@ impl<'a> Repl<'a> {
             .build();
         let mut editor = Editor::with_config(config)?;
         editor.set_max_history_size(10_000)?;
-        editor.set_helper(Some(Assistant::new(Arc::clone(&self.app.registry))));
+        editor.set_helper(Some(Assistant::new(Arc::clone(self.app.registry()))));
         Ok(editor)
     }
 

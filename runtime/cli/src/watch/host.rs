@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use ccrun_kernel::check::{Checker, Severity};
 use ccrun_kernel::secret::Redactor;
 use ccrun_kernel::{BoxFuture, Error, Result};
 use ccrun_watch::ledger::Fire;
-use ccrun_watch::{EngineEvent, EngineEvents, Found, Host, Setup};
+use ccrun_watch::{EngineEvent, EngineEvents, Host, Setup};
 use futures::StreamExt as _;
 
-use super::settings;
-use crate::app::{App, Entry};
+use super::{checked, settings};
+use crate::app::App;
 use crate::render;
 
 /// The application as the daemon's host.
@@ -67,41 +66,6 @@ impl CliHost {
     }
 }
 
-/// The runbooks as the daemon wants them: read, and checked.
-pub fn found(app: &App) -> Vec<Found> {
-    let checker = Checker::new(&app.registry, &app.modules);
-    app.runbooks()
-        .into_iter()
-        .map(
-            |Entry {
-                 name,
-                 path,
-                 runbook,
-             }| {
-                let runbook = runbook.and_then(|runbook| {
-                    let findings = checker.check(&runbook);
-                    match findings.iter().find(|f| f.severity == Severity::Error) {
-                        None => Ok(runbook),
-                        Some(finding) => {
-                            let text = format!("{} ({})", finding.message, finding.location);
-                            let error = Error::new("check.failed", text);
-                            Err(match &finding.suggestion {
-                                Some(suggestion) => error.hint(suggestion.clone()),
-                                None => error,
-                            })
-                        }
-                    }
-                });
-                Found {
-                    name,
-                    path,
-                    runbook,
-                }
-            },
-        )
-        .collect()
-}
-
 impl Host for CliHost {
     fn read(&self) -> Result<Setup> {
         let app = self.app.read_again()?;
@@ -111,7 +75,7 @@ impl Host for CliHost {
         }
         Ok(Setup {
             settings: settings::settings(&app.config)?,
-            runbooks: found(&app),
+            runbooks: checked::found_by(&self.program, &app),
             read_from,
         })
     }

@@ -24,7 +24,7 @@ struct Past {
 /// Say what will run.
 pub fn list(app: &App) -> Result<u8> {
     let mut catalog = Catalog::default();
-    let all: Vec<_> = super::host::found(app);
+    let all: Vec<_> = super::checked::found(app);
     let names: Vec<String> = all.iter().map(|found| found.name.clone()).collect();
     // One with a mistake is shown if it has triggers, or can't be read enough to know.
     catalog.update(all);

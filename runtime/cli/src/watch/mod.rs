@@ -1,5 +1,6 @@
 //! `ccrun watch`: what the daemon is given.
 
+pub mod checked;
 mod host;
 pub mod list;
 pub mod settings;
