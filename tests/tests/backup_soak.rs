@@ -414,7 +414,7 @@ fn causes(action: Action, fault: Fault) -> &'static [&'static str] {
             "connection",
             "error",
         ],
-        (_, Fault::FullDisk) => &["disk is full", "uncompressed, and"],
+        (_, Fault::FullDisk) => &["disk is full", "what pg_restore reads takes"],
         (_, Fault::Flip) => &["its SHA-256 is another", "can't be read"],
         (_, Fault::Deleted) => &["not in the store any more"],
         (_, Fault::ForeignManifest) => &["it is the one of"],

@@ -4,7 +4,11 @@
 //! of each sort.
 #![cfg_attr(
     not(feature = "soak"),
-    allow(dead_code, reason = "the faults are tried by `make soak`")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the faults are tried by `make soak`"
+    )
 )]
 
 use ccrun_tests::docker::docker;

@@ -5,6 +5,7 @@
 //! cancellation and the deadline → record the outcome → give an error the place of the call.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,9 +19,13 @@ use crate::effect::Effect;
 use crate::error::{Error, Location, Result};
 use crate::event::{Event, Outcome, PlannedChange};
 use crate::planned::{self, Planned};
-use crate::primitive::{Args, Invocation, Preview, PreviewFn, Primitive, PrimitiveKind};
+use crate::primitive::{
+    Args, FromArg as _, Invocation, MaybeSecret, Param, Preview, PreviewFn, Primitive,
+    PrimitiveKind,
+};
 use crate::run::{Permit, Run, pace};
 use crate::scope::Scope;
+use crate::secret::Secret;
 
 /// Call a primitive from a script.
 pub fn invoke(
@@ -103,7 +108,7 @@ pub fn depending(
 ) -> Result<Dynamic> {
     let (this, values) = take(primitive, args);
     let depends_on = planned::dependencies(this.iter().chain(values.iter().flatten()));
-    let arguments = audit(scope.run(), this.as_ref(), &values);
+    let arguments = audit(scope.run(), primitive, this.as_ref(), &values);
     Effectful {
         primitive,
         scope,
@@ -128,7 +133,7 @@ impl Effectful<'_> {
         values: VecDeque<Option<Dynamic>>,
     ) -> Result<Dynamic> {
         let run = self.scope.run();
-        let arguments = audit(run, this.as_ref(), &values);
+        let arguments = audit(run, self.primitive, this.as_ref(), &values);
         if run.plan().has_planned_values() {
             let depends_on = planned::dependencies(this.iter().chain(values.iter().flatten()));
             if !depends_on.is_empty() {
@@ -363,17 +368,56 @@ fn take(
 /// How long one argument, and all of them, may be in an audit entry.
 const ARGUMENT_LENGTH: usize = 120;
 
-fn audit(run: &Run, this: Option<&Dynamic>, values: &VecDeque<Option<Dynamic>>) -> String {
+fn audit(
+    run: &Run,
+    primitive: &Primitive,
+    this: Option<&Dynamic>,
+    values: &VecDeque<Option<Dynamic>>,
+) -> String {
     let show = |value: &Dynamic| {
         let object = run.registry().describe(value);
         object.unwrap_or_else(|| crate::value::literal(value, ARGUMENT_LENGTH))
     };
-    let arguments: Vec<String> = values.iter().flatten().map(show).collect();
+    let arguments: Vec<String> = primitive
+        .params
+        .iter()
+        .zip(values)
+        .filter_map(|(param, value)| Some(show(&hide(param, value.as_ref()?))))
+        .collect();
     let arguments = arguments.join(", ");
     match this {
         Some(this) => format!("{}: {arguments}", show(this)),
         None => arguments,
     }
+}
+
+/// What is taken as a secret is shown as one, also where a script gives it as a plain text: a key that it has read from a file. Of a URL
+/// people want to see where it leads; what knows URLs hides the password in them.
+fn hide<'v>(param: &Param, value: &'v Dynamic) -> Cow<'v, Dynamic> {
+    let takes_secret = |type_name: &str| type_name == MaybeSecret::type_name();
+    let secret = |name: &str, value: &Dynamic| {
+        let text = value.clone().into_string().ok()?;
+        Some(Dynamic::from(Secret::new(name, text)))
+    };
+    if takes_secret(&param.type_name) {
+        return secret(param.name, value).map_or(Cow::Borrowed(value), Cow::Owned);
+    }
+    let (Some(fields), Ok(options)) = (&param.fields, value.as_map_ref()) else {
+        return Cow::Borrowed(value);
+    };
+    let hidden: Vec<(&str, Dynamic)> = fields
+        .iter()
+        .filter(|field| takes_secret(&field.type_name) && field.name != "url")
+        .filter_map(|field| Some((field.name, secret(field.name, options.get(field.name)?)?)))
+        .collect();
+    if hidden.is_empty() {
+        return Cow::Borrowed(value);
+    }
+    let mut options = options.clone();
+    for (name, text) in hidden {
+        options.insert(name.into(), text);
+    }
+    Cow::Owned(options.into())
 }
 
 fn panicked(primitive: &Primitive, panic: &(dyn Any + Send)) -> Error {

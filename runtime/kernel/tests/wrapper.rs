@@ -10,7 +10,8 @@ use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::run::Mode;
 use ccrun_kernel::testing::{Scratch, TestRun};
 use ccrun_kernel::{
-    Access, Client, Cx, Error, Namespace, Object, Options, Preview, Result, primitive, primitives,
+    Access, Client, Cx, Error, MaybeSecret, Namespace, Object, Options, Preview, Result, primitive,
+    primitives,
 };
 
 /// A world of named numbers that lives in a file.
@@ -200,6 +201,28 @@ async fn hang() {
     std::future::pending::<()>().await;
 }
 
+/// How to open.
+#[derive(Options)]
+struct OpenOptions {
+    /// A word that opens as well.
+    key: Option<MaybeSecret>,
+    /// Where.
+    door: Option<String>,
+}
+
+/// Open what is locked.
+///
+/// # Example
+/// ```rhai
+/// toy::open("a word");
+/// ```
+#[primitive(read, needs = toy("door"))]
+async fn open(word: MaybeSecret, options: OpenOptions) -> i64 {
+    let key = options.key.map_or(0, |key| key.expose().len());
+    let door = options.door.map_or(0, |door| door.len());
+    i64::try_from(word.expose().len() + key + door).unwrap_or(0)
+}
+
 fn namespace() -> Namespace {
     Namespace::new("toy", "Named numbers.")
         .object::<Number>()
@@ -209,6 +232,7 @@ fn namespace() -> Namespace {
             liar,
             broken,
             hang,
+            open,
             Number::value,
             Number::slow,
             Number::set,
@@ -286,6 +310,31 @@ fn closures_that_run_at_the_same_time_share_a_handle() {
         let slow = each([1, 2, 3, 4], #{ limit: 4 }, |i| n.slow(i));
         slow[3] + n.value()";
     assert_eq!(toy.run(script).expect("no data race").as_int(), Ok(5));
+}
+
+#[test]
+fn a_plain_text_where_a_secret_is_taken_is_not_shown() {
+    let toy = Toy::new();
+    let (value, records) = toy.with(
+        |_| {},
+        "toy::open(\"tell-nobody\", #{ key: \"nor-this\", door: \"the back\" }) + toy::open(\"a\", #{ key: () })",
+    );
+    assert_eq!(value.expect("it is given as it is").as_int(), Ok(28));
+    let shown: Vec<String> = records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::EffectStarted { args, .. } => Some(args.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "‹secret word›, #{ door: \"the back\", key: ‹secret key› }",
+            "‹secret word›, #{ key: () }"
+        ]
+    );
+    assert!(!format!("{records:?}").contains("tell-nobody"));
 }
 
 #[test]
