@@ -58,12 +58,8 @@ fn hash(runbook: &Runbook) -> String {
 
 /// Check the runbooks that can be read.
 pub fn verdicts(app: &App) -> Vec<Verdict> {
-    of(app, &app.runbooks())
-}
-
-fn of(app: &App, entries: &[Entry]) -> Vec<Verdict> {
     let checker = Checker::new(app.registry(), &app.modules);
-    entries
+    app.runbooks()
         .iter()
         .filter_map(|entry| {
             let runbook = entry.runbook.as_ref().ok()?;
@@ -74,9 +70,17 @@ fn of(app: &App, entries: &[Entry]) -> Vec<Verdict> {
 
 /// The runbooks, checked here.
 pub fn found(app: &App) -> Vec<Found> {
-    let entries = app.runbooks();
-    let verdicts = of(app, &entries);
-    join(entries, verdicts).unwrap_or_default()
+    let checker = Checker::new(app.registry(), &app.modules);
+    let entries = app.runbooks().into_iter();
+    entries
+        .map(|entry| Found {
+            runbook: entry
+                .runbook
+                .and_then(|runbook| Verdict::of(&checker, &entry.path, &runbook).on(runbook)),
+            name: entry.name,
+            path: entry.path,
+        })
+        .collect()
 }
 
 /// The runbooks, checked by a process of `program`; here, if there is no such process.
