@@ -22,6 +22,18 @@ fn an_unfinished_line_goes_on_and_tables_are_tables() {
 }
 
 #[test]
+fn lines_typed_ahead_are_taken_one_after_the_other() {
+    let story = Story::new();
+    Terminal::start(&story.command("ccrun"))
+        .sees("local> ")
+        .types("let a = 40;\rlet b = 2;\r`sum ${a + b}`")
+        .sees("sum 42")
+        .sees("local> ")
+        .types(":quit")
+        .exit(0);
+}
+
+#[test]
 fn tab_completes_namespaces_functions_and_keys() {
     let story = Story::new();
     Terminal::start(&story.command("ccrun"))
