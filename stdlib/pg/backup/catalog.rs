@@ -28,12 +28,15 @@ pub struct Facts {
 pub async fn facts(cx: &Cx, server: &Arc<Server>) -> Result<Facts> {
     let text = value(cx, server, include_str!("catalog.sql"), &[]).await?;
     let text = text.into_string().unwrap_or_default();
-    serde_json::from_str(&text).map_err(|error| {
-        Error::new(
-            "pg.protocol",
-            format!("the catalog reads otherwise than expected: {error}"),
-        )
-    })
+    serde_json::from_str(&text).map_err(|error| unexpected(&error))
+}
+
+/// What the catalog gave is not what was asked for.
+pub fn unexpected(error: &serde_json::Error) -> Error {
+    Error::new(
+        "pg.protocol",
+        format!("the catalog reads otherwise than expected: {error}"),
+    )
 }
 
 /// One value by a session that only reads.

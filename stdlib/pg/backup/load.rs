@@ -2,7 +2,7 @@
 //!
 //! `pg_restore` loads a table through one connection, from a file. Here each piece of rows goes to whichever of several
 //! connections has room, so that a single large table keeps all of them busy, and the rows never lie on a disk of this machine. The
-//! order in which rows are stored is a little another one afterwards.
+//! order in which rows are stored is a little another one afterwards. What can be is sent in COPY's binary format.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::bytes::Bytes;
 
 use super::archive::{Entry, Fate, Look};
-use super::tool;
+use super::binary::{self, Form};
+use super::{catalog, tool};
 use crate::pg::client::PgClient;
 use crate::pg::connect::Server;
 use crate::pg::errors;
@@ -23,45 +24,68 @@ use crate::pg::pool::Lease;
 const UNDER_WAY: usize = 2;
 
 /// A table that takes rows.
-pub(super) struct Table {
+struct Table {
     name: String,
     copy: String,
+    /// How its columns are sent in the binary format, if they all can be.
+    forms: Option<Vec<Form>>,
 }
 
 /// Rows of one table.
 pub(super) struct Rows {
     table: Arc<Table>,
-    lines: Bytes,
+    bytes: Bytes,
+    /// In COPY's binary format, without what begins and ends it.
+    binary: bool,
     /// The last row goes on in the next piece.
     open: bool,
+}
+
+impl Rows {
+    /// Whether one `COPY` takes both.
+    fn go_with(&self, table: &Arc<Table>, binary: bool) -> bool {
+        Arc::ptr_eq(&self.table, table) && self.binary == binary
+    }
+}
+
+/// What becomes of the data of which entry.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Left out: counted.
+    pub fates: HashMap<i64, Fate>,
+    /// How the columns of tables are sent that can be sent in the binary format.
+    pub forms: HashMap<i64, Vec<Form>>,
 }
 
 /// The archive's reader: it says what is in it, waits until the tables are there, and then hands their rows on.
 pub(super) struct Feed {
     /// What is in the archive, as soon as that is known.
     entries: Option<oneshot::Sender<Vec<Entry>>>,
-    /// Comes when rows can be taken: what becomes of which entry's data. Left out: counted.
-    begin: Option<oneshot::Receiver<HashMap<i64, Fate>>>,
+    /// Comes when rows can be taken.
+    begin: Option<oneshot::Receiver<Orders>>,
     to: mpsc::Sender<Rows>,
-    fates: HashMap<i64, Fate>,
+    orders: Orders,
     table: Option<(i64, Arc<Table>)>,
+    /// The last row is not over.
+    open: bool,
     /// Nobody takes rows any more: whoever took them says why.
     pub abandoned: bool,
 }
 
 impl Feed {
-    /// Tells `entries` what there is, waits for `begin` to say what becomes of which entry's data, and sends the rows `to`.
+    /// Tells `entries` what there is, waits for `begin` to say what becomes of it, and sends the rows `to`.
     pub fn new(
         entries: oneshot::Sender<Vec<Entry>>,
-        begin: oneshot::Receiver<HashMap<i64, Fate>>,
+        begin: oneshot::Receiver<Orders>,
         to: mpsc::Sender<Rows>,
     ) -> Self {
         Self {
             entries: Some(entries),
             begin: Some(begin),
             to,
-            fates: HashMap::new(),
+            orders: Orders::default(),
             table: None,
+            open: false,
             abandoned: false,
         }
     }
@@ -77,8 +101,8 @@ impl Look for Feed {
         let told = self.entries.take().map(|to| to.send(entries.to_vec()));
         let begin = self.begin.take().map(oneshot::Receiver::blocking_recv);
         match (told, begin) {
-            (Some(Ok(())), Some(Ok(fates))) => {
-                self.fates = fates;
+            (Some(Ok(())), Some(Ok(orders))) => {
+                self.orders = orders;
                 Ok(())
             }
             _ => Err(self.abandon()),
@@ -86,7 +110,8 @@ impl Look for Feed {
     }
 
     fn fate(&mut self, entry: &Entry) -> Fate {
-        self.fates.get(&entry.id).copied().unwrap_or(Fate::Count)
+        let fate = self.orders.fates.get(&entry.id);
+        fate.copied().unwrap_or(Fate::Count)
     }
 
     fn rows(&mut self, entry: &Entry, lines: &[u8], open: bool) -> io::Result<()> {
@@ -96,14 +121,20 @@ impl Look for Feed {
                 let table = Arc::new(Table {
                     name: format!("{}.{}", entry.schema, entry.name),
                     copy: entry.copy.clone(),
+                    forms: self.orders.forms.remove(&entry.id),
                 });
                 self.table = Some((entry.id, Arc::clone(&table)));
                 table
             }
         };
+        let whole = !open && !self.open;
+        self.open = open;
+        let forms = table.forms.as_deref().filter(|_| whole);
+        let encoded = forms.and_then(|forms| binary::encode(forms, lines));
         let rows = Rows {
             table,
-            lines: Bytes::copy_from_slice(lines),
+            binary: encoded.is_some(),
+            bytes: encoded.map_or_else(|| Bytes::copy_from_slice(lines), Bytes::from),
             open,
         };
         self.to.blocking_send(rows).map_err(|_| self.abandon())
@@ -116,6 +147,34 @@ pub(super) fn is_sendable(entries: &[Entry]) -> bool {
         .iter()
         .filter(|entry| entry.kind == "ENCODING")
         .all(|entry| entry.definition.contains("'UTF8'"))
+}
+
+/// How the rows of tables are sent that can be sent in the binary format.
+///
+/// # Errors
+/// What the server says.
+pub(super) async fn forms(
+    cx: &Cx,
+    server: &Arc<Server>,
+    entries: &[&Entry],
+) -> Result<HashMap<i64, Vec<Form>>> {
+    let text = catalog::value(cx, server, include_str!("columns.sql"), &[]).await?;
+    let text = text.into_string().unwrap_or_default();
+    let tables: Vec<(String, String, HashMap<String, u32>)> =
+        serde_json::from_str(&text).map_err(|error| catalog::unexpected(&error))?;
+    let tables: HashMap<(&str, &str), &HashMap<String, u32>> = tables
+        .iter()
+        .map(|(schema, name, columns)| ((schema.as_str(), name.as_str()), columns))
+        .collect();
+    let of_entry = |entry: &&Entry| {
+        let columns = tables.get(&(entry.schema.as_str(), entry.name.as_str()))?;
+        let forms = binary::columns(&entry.copy)?
+            .iter()
+            .map(|name| columns.get(name).copied().and_then(Form::of))
+            .collect::<Option<Vec<Form>>>()?;
+        Some((entry.id, forms))
+    };
+    Ok(entries.iter().filter_map(of_entry).collect())
 }
 
 /// How sessions are that load rows: as `pg_restore`'s own are.
@@ -204,21 +263,31 @@ async fn lane(
     let mut problems = Vec::new();
     let mut next = from.recv().await;
     while let Some(first) = next.take() {
-        let table = Arc::clone(&first.table);
+        let (table, binary) = (Arc::clone(&first.table), first.binary);
+        let statement = match table.copy.rfind(';') {
+            Some(end) if binary => format!("{} (FORMAT binary)", &table.copy[..end]),
+            _ => table.copy.clone(),
+        };
         lease.begin();
         let copied = async {
-            let mut copy = lease.connection().copy_in_raw(&table.copy).await?;
-            copy.send(first.lines).await?;
+            let mut copy = lease.connection().copy_in_raw(&statement).await?;
+            if binary {
+                copy.send(binary::HEAD).await?;
+            }
+            copy.send(first.bytes).await?;
             loop {
                 match from.recv().await {
-                    Some(more) if Arc::ptr_eq(&more.table, &table) => {
-                        copy.send(more.lines).await?;
+                    Some(more) if more.go_with(&table, binary) => {
+                        copy.send(more.bytes).await?;
                     }
                     other => {
                         next = other;
                         break;
                     }
                 }
+            }
+            if binary {
+                copy.send(binary::TAIL).await?;
             }
             copy.finish().await
         };

@@ -6,6 +6,7 @@
 
 mod archive;
 mod base;
+mod binary;
 mod catalog;
 mod create;
 mod files;

@@ -16,7 +16,7 @@ use tokio_util::bytes::Bytes;
 use super::archive::{self, Entry, Fate};
 use super::catalog::{self, Facts, database_of, execute, ident, literal};
 use super::create::{folder_of, threads};
-use super::load::{self, Feed, Rows};
+use super::load::{self, Feed, Orders, Rows};
 use super::manifest::{Kind, Manifest, Table, Verified};
 use super::restorer::{Restorer, Restoring, Spool, Stage};
 use super::seal;
@@ -513,7 +513,7 @@ impl Making<'_> {
     async fn work(
         &self,
         entries: oneshot::Receiver<Vec<Entry>>,
-        begin: oneshot::Sender<HashMap<i64, Fate>>,
+        begin: oneshot::Sender<Orders>,
         rows: mpsc::Receiver<Rows>,
     ) -> Result<(Made, Restorer<'_>, Restoring<'_>)> {
         let (cx, options) = (self.cx, self.options);
@@ -559,7 +559,17 @@ impl Making<'_> {
         let mut problems = Vec::new();
         self.run(&restorer, Stage::Before, &restoring, &mut problems)
             .await?;
-        if begin.send(plan.fates).is_err() {
+        // Where rows are left out, it is whole tables: a table's rows all go by one `COPY`, which takes any of them as text.
+        let forms = if options.partial {
+            HashMap::new()
+        } else {
+            load::forms(cx, self.target, &wanted).await?
+        };
+        let orders = Orders {
+            fates: plan.fates,
+            forms,
+        };
+        if begin.send(orders).is_err() {
             return not_told().await;
         }
         let lanes = options.jobs.unwrap_or(2 * restoring.jobs);

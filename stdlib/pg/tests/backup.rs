@@ -122,6 +122,7 @@ fn every_hard_thing_comes_back_as_it_was() {
     };
     assert_eq!(rows("public", "every_type"), 502);
     assert_eq!(rows("public", "many"), 50_000);
+    assert_eq!(rows("public", "eras"), 20_000);
     assert_eq!(rows("public", "empty"), 0);
     assert_eq!(rows("public", "no_columns"), 3);
     assert_eq!(rows("public", "parent"), 1);
@@ -136,7 +137,7 @@ fn every_hard_thing_comes_back_as_it_was() {
         bed.server.psql(database, sql)
     };
     assert_eq!(about(&restored), about(&bed.database));
-    let inside = "SELECT (SELECT last_value FROM lonely), (SELECT sum(hashtext(t::text)) FROM every_type t), (SELECT sum(hashtext(t::text)) FROM many t), (SELECT n FROM kept), md5(lo_get(4711)), (SELECT relispopulated FROM pg_class WHERE relname = 'unkept')";
+    let inside = "SELECT (SELECT last_value FROM lonely), (SELECT sum(hashtext(t::text)) FROM every_type t), (SELECT sum(hashtext(t::text)) FROM many t), (SELECT sum(hashtext(t::text)) FROM eras t), (SELECT n FROM kept), md5(lo_get(4711)), (SELECT relispopulated FROM pg_class WHERE relname = 'unkept')";
     assert_eq!(bed.server.psql(&restored, inside), bed.psql(inside));
     // What a subscription receives in the copy, the database that runs would lack.
     let receives = "SELECT count(*) FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";

@@ -130,6 +130,11 @@ INSERT INTO nests (n, many) VALUES (ROW(ROW(1, 'x'), '{a,b}', '[1,2]'), ARRAY[RO
 CREATE TABLE of_type OF pair (a WITH OPTIONS PRIMARY KEY);
 INSERT INTO of_type VALUES (1, 'typed');
 
+-- Types whose rows are sent in COPY's binary format, but for the dates before the first year.
+CREATE TABLE eras (n int PRIMARY KEY, at date, m mood, p positive, w word, v varchar(9), c char(3), j json, "a (b), ""c" text);
+INSERT INTO eras SELECT g, '0010-01-01 BC'::date + g * 30, (enum_range(NULL::mood))[1 + g % 3], g, 'w' || g, left(md5(g::text), g % 10),
+    'x', format('{"a": %s, "a": "\\t"}', g)::json, E'\t' || g FROM generate_series(1, 20000) g;
+
 -- Policies, rights.
 CREATE TABLE tenants (tenant int, note text) PARTITION BY HASH (tenant);
 CREATE TABLE tenants_0 PARTITION OF tenants FOR VALUES WITH (MODULUS 2, REMAINDER 0);
