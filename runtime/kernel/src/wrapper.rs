@@ -11,7 +11,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rhai::{Dynamic, EvalAltResult, NativeCallContext};
+use indexmap::IndexMap;
+use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
 
 use crate::caller::Caller;
 use crate::cx::Cx;
@@ -20,12 +21,12 @@ use crate::error::{Error, Location, Result};
 use crate::event::{Event, Outcome, PlannedChange};
 use crate::planned::{self, Planned};
 use crate::primitive::{
-    Args, FromArg as _, Invocation, MaybeSecret, Param, Preview, PreviewFn, Primitive,
+    Args, FromArg as _, Invocation, MaybeSecret, OptionField, Param, Preview, PreviewFn, Primitive,
     PrimitiveKind,
 };
 use crate::run::{Permit, Run, pace};
 use crate::scope::Scope;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_secret_name};
 
 /// Call a primitive from a script.
 pub fn invoke(
@@ -392,32 +393,51 @@ fn audit(
 }
 
 /// What is taken as a secret is shown as one, also where a script gives it as a plain text: a key that it has read from a file. Of a URL
-/// people want to see where it leads; what knows URLs hides the password in them.
+/// people want to see where it leads; what knows URLs hides the password in them. Of a map of such (headers, environment), what
+/// is called as a secret is.
 fn hide<'v>(param: &Param, value: &'v Dynamic) -> Cow<'v, Dynamic> {
-    let takes_secret = |type_name: &str| type_name == MaybeSecret::type_name();
-    let secret = |name: &str, value: &Dynamic| {
-        let text = value.clone().into_string().ok()?;
-        Some(Dynamic::from(Secret::new(name, text)))
-    };
-    if takes_secret(&param.type_name) {
-        return secret(param.name, value).map_or(Cow::Borrowed(value), Cow::Owned);
+    if let Some(hidden) = as_secret(param.name, &param.type_name, value) {
+        return Cow::Owned(hidden);
     }
     let (Some(fields), Ok(options)) = (&param.fields, value.as_map_ref()) else {
         return Cow::Borrowed(value);
     };
-    let hidden: Vec<(&str, Dynamic)> = fields
-        .iter()
-        .filter(|field| takes_secret(&field.type_name) && field.name != "url")
-        .filter_map(|field| Some((field.name, secret(field.name, options.get(field.name)?)?)))
-        .collect();
-    if hidden.is_empty() {
-        return Cow::Borrowed(value);
+    let hide = |field: &OptionField| {
+        let hidden = as_secret(field.name, &field.type_name, options.get(field.name)?)?;
+        Some((field.name, hidden))
+    };
+    let known = fields.iter().filter(|field| field.name != "url");
+    replaced(value, &options, known.filter_map(hide).collect())
+}
+
+/// What is shown for the value of something of this name and type, if it is not the value.
+fn as_secret(name: &str, type_name: &str, value: &Dynamic) -> Option<Dynamic> {
+    let secret = |name: &str, value: &Dynamic| {
+        let text = value.clone().into_string().ok()?;
+        Some(Dynamic::from(Secret::new(name, text)))
+    };
+    if type_name == MaybeSecret::type_name() {
+        return secret(name, value);
     }
-    let mut options = options.clone();
-    for (name, text) in hidden {
-        options.insert(name.into(), text);
+    if type_name != IndexMap::<String, MaybeSecret>::type_name() {
+        return None;
     }
-    Cow::Owned(options.into())
+    let entries = value.as_map_ref().ok()?;
+    let telling = entries.iter().filter(|(key, _)| is_secret_name(key));
+    let hidden = telling.filter_map(|(key, value)| Some((key.as_str(), secret(key, value)?)));
+    Some(replaced(value, &entries, hidden.collect()).into_owned())
+}
+
+/// A map with other values for some of its keys.
+fn replaced<'v>(whole: &'v Dynamic, map: &Map, others: Vec<(&str, Dynamic)>) -> Cow<'v, Dynamic> {
+    if others.is_empty() {
+        return Cow::Borrowed(whole);
+    }
+    let mut map = map.clone();
+    for (key, value) in others {
+        map.insert(key.into(), value);
+    }
+    Cow::Owned(map.into())
 }
 
 fn panicked(primitive: &Primitive, panic: &(dyn Any + Send)) -> Error {

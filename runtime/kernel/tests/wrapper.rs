@@ -3,6 +3,8 @@
 
 use std::sync::Mutex;
 
+use indexmap::IndexMap;
+
 use ccrun_kernel::event::{Event, Outcome, PlannedChange, Record};
 use ccrun_kernel::permission::{Needs, Policy};
 use ccrun_kernel::prompt::{Prompter, Question, QuestionKind};
@@ -208,6 +210,8 @@ struct OpenOptions {
     key: Option<MaybeSecret>,
     /// Where.
     door: Option<String>,
+    /// What to say.
+    words: Option<IndexMap<String, MaybeSecret>>,
 }
 
 /// Open what is locked.
@@ -220,7 +224,9 @@ struct OpenOptions {
 async fn open(word: MaybeSecret, options: OpenOptions) -> i64 {
     let key = options.key.map_or(0, |key| key.expose().len());
     let door = options.door.map_or(0, |door| door.len());
-    i64::try_from(word.expose().len() + key + door).unwrap_or(0)
+    let words = options.words.into_iter().flatten();
+    let words: usize = words.map(|(_, word)| word.expose().len()).sum();
+    i64::try_from(word.expose().len() + key + door + words).unwrap_or(0)
 }
 
 fn namespace() -> Namespace {
@@ -317,9 +323,9 @@ fn a_plain_text_where_a_secret_is_taken_is_not_shown() {
     let toy = Toy::new();
     let (value, records) = toy.with(
         |_| {},
-        "toy::open(\"tell-nobody\", #{ key: \"nor-this\", door: \"the back\" }) + toy::open(\"a\", #{ key: () })",
+        "toy::open(\"tell-nobody\", #{ key: \"nor-this\", door: \"the back\" }) + toy::open(\"a\", #{ key: (), words: #{ Accept: \"all\", Authorization: \"Bearer whoever\" } })",
     );
-    assert_eq!(value.expect("it is given as it is").as_int(), Ok(28));
+    assert_eq!(value.expect("it is given as it is").as_int(), Ok(45));
     let shown: Vec<String> = records
         .iter()
         .filter_map(|record| match &record.event {
@@ -331,10 +337,11 @@ fn a_plain_text_where_a_secret_is_taken_is_not_shown() {
         shown,
         [
             "‹secret word›, #{ door: \"the back\", key: ‹secret key› }",
-            "‹secret word›, #{ key: () }"
+            "‹secret word›, #{ key: (), words: #{ Accept: \"all\", Authorization: ‹secret Authorization› } }"
         ]
     );
-    assert!(!format!("{records:?}").contains("tell-nobody"));
+    let told = format!("{records:?}");
+    assert!(!told.contains("tell-nobody") && !told.contains("whoever"));
 }
 
 #[test]

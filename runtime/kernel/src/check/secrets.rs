@@ -5,24 +5,7 @@ use rhai::{Expr, Position};
 use super::file::{File, aligned};
 use super::finding::Report;
 use super::resolve::Target;
-
-/// Keys and parameters whose value is a secret, alone or after an underscore.
-const NAMES: [&str; 14] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret_key",
-    "secret_access_key",
-    "client_secret",
-    "jwt_secret",
-    "webhook_secret",
-    "api_key",
-    "apikey",
-    "access_token",
-    "auth_token",
-    "token",
-    "private_key",
-];
+use crate::secret::is_secret_name;
 
 /// How the secrets of well-known services begin.
 const BEGINNINGS: [&str; 8] = [
@@ -110,14 +93,6 @@ fn tell(report: &mut Report<'_>, position: Position, what: &str) {
         .suggest("keep it outside and write `secret(\"NAME\")`: `ccrun secret set NAME`");
 }
 
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_lowercase().replace('-', "_");
-    NAMES.iter().any(|secret| {
-        name.strip_suffix(secret)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
-    })
-}
-
 /// A reference (`secret:NAME`) or nothing is no secret.
 fn is_secret_text(text: &str) -> bool {
     !text.trim().is_empty() && !text.starts_with("secret:")
@@ -151,19 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_looks_of_secrets() {
-        for name in [
-            "password",
-            "db_password",
-            "API-KEY",
-            "token",
-            "service_role_token",
-        ] {
-            assert!(is_secret_name(name), "{name}");
-        }
-        for name in ["passwords", "tokens", "keyboard", "monkey", "path"] {
-            assert!(!is_secret_name(name), "{name}");
-        }
+    fn looks_of_secrets() {
         for text in [
             "postgres://app:hunter2@db/app",
             "ghp_0123456789abcdefABCDEF",

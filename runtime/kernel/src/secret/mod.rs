@@ -3,6 +3,7 @@
 
 mod forms;
 mod matcher;
+mod names;
 mod redact;
 mod store;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroize;
 
+pub(crate) use names::is_secret_name;
 pub use redact::{Redactor, StreamRedactor};
 pub use store::{SecretSource, SecretStore, reference};
 
