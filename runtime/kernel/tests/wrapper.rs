@@ -3,8 +3,6 @@
 
 use std::sync::Mutex;
 
-use indexmap::IndexMap;
-
 use ccrun_kernel::event::{Event, Outcome, PlannedChange, Record};
 use ccrun_kernel::permission::{Needs, Policy};
 use ccrun_kernel::prompt::{Prompter, Question, QuestionKind};
@@ -15,6 +13,7 @@ use ccrun_kernel::{
     Access, Client, Cx, Error, MaybeSecret, Namespace, Object, Options, Preview, Result, primitive,
     primitives,
 };
+use indexmap::IndexMap;
 
 /// A world of named numbers that lives in a file.
 struct World {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ccrun_kernel::rhai::Dynamic;
 use ccrun_kernel::{Cx, Error, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::manifest::{DatabaseFacts, Extension, ServerFacts};
 use crate::pg::client::PgClient;
@@ -26,17 +27,19 @@ pub struct Facts {
 
 /// Ask for them.
 pub async fn facts(cx: &Cx, server: &Arc<Server>) -> Result<Facts> {
-    let text = value(cx, server, include_str!("catalog.sql"), &[]).await?;
-    let text = text.into_string().unwrap_or_default();
-    serde_json::from_str(&text).map_err(|error| unexpected(&error))
+    json(cx, server, include_str!("catalog.sql")).await
 }
 
-/// What the catalog gave is not what was asked for.
-pub fn unexpected(error: &serde_json::Error) -> Error {
-    Error::new(
-        "pg.protocol",
-        format!("the catalog reads otherwise than expected: {error}"),
-    )
+/// What a query gives that makes one JSON text.
+pub async fn json<T: DeserializeOwned>(cx: &Cx, server: &Arc<Server>, sql: &str) -> Result<T> {
+    let text = value(cx, server, sql, &[]).await?;
+    let text = text.into_string().unwrap_or_default();
+    serde_json::from_str(&text).map_err(|error| {
+        Error::new(
+            "pg.protocol",
+            format!("the catalog reads otherwise than expected: {error}"),
+        )
+    })
 }
 
 /// One value by a session that only reads.

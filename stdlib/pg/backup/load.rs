@@ -158,10 +158,8 @@ pub(super) async fn forms(
     server: &Arc<Server>,
     entries: &[&Entry],
 ) -> Result<HashMap<i64, Vec<Form>>> {
-    let text = catalog::value(cx, server, include_str!("columns.sql"), &[]).await?;
-    let text = text.into_string().unwrap_or_default();
     let tables: Vec<(String, String, HashMap<String, u32>)> =
-        serde_json::from_str(&text).map_err(|error| catalog::unexpected(&error))?;
+        catalog::json(cx, server, include_str!("columns.sql")).await?;
     let tables: HashMap<(&str, &str), &HashMap<String, u32>> = tables
         .iter()
         .map(|(schema, name, columns)| ((schema.as_str(), name.as_str()), columns))
