@@ -6,6 +6,7 @@ mod connect;
 mod files;
 mod objects;
 mod store;
+mod versions;
 
 use ccrun_kernel::{Namespace, primitives};
 
@@ -36,6 +37,12 @@ pub fn namespace() -> Namespace {
         Store::delete,
         Store::delete_prefix,
         Store::presign,
+        Store::keeps_versions,
+        Store::keep_versions,
+        Store::versions,
+        Store::bring_back,
+        Store::lock,
+        Store::locked,
         Store::put_file,
         Store::get_file,
         Store::sync_up,

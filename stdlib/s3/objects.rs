@@ -30,6 +30,15 @@ pub struct GetOptions {
     /// Return a blob, for what is no text.
     #[option(default = "false")]
     binary: bool,
+    /// One of its versions (`store.versions`), instead of the latest. As a whole: not with `start` and `end`.
+    version: Option<String>,
+}
+
+/// What of an object is deleted.
+#[derive(Clone, Options)]
+pub struct DeleteOptions {
+    /// One of its versions (`store.versions`), for good. Left out: the object; a bucket that keeps versions still has them.
+    version: Option<String>,
 }
 
 /// What is listed.
@@ -85,7 +94,8 @@ impl Store {
     /// What is in an object, or in a part of it: text, unless `binary`.
     ///
     /// # Errors
-    /// `s3.not_found`, `s3.too_large`, `s3.not_utf8`, `s3.denied`, `s3.unreachable`.
+    /// `s3.not_found`, `s3.too_large`, `s3.not_utf8`, `s3.denied`, `s3.unreachable`; `s3.not_supported` for a folder with
+    /// `version`.
     ///
     /// # Example
     /// ```rhai
@@ -97,7 +107,16 @@ impl Store {
     pub(super) async fn get(&self, cx: &Cx, key: String, options: GetOptions) -> Result<Dynamic> {
         let store = self.reader(cx).await?;
         let most = options.max.bytes();
-        let bytes = if options.start.is_some() || options.end.is_some() {
+        let bytes = if let Some(version) = &options.version {
+            if options.start.is_some() || options.end.is_some() {
+                return Err(Error::new(
+                    "s3.bad_option",
+                    "a part of an older version can't be read",
+                )
+                .hint("leave out `start` and `end`, or `bring_back` the version first"));
+            }
+            store.get_version(&key, version, most).await?.to_vec()
+        } else if options.start.is_some() || options.end.is_some() {
             let size = store.head(&key).await?.size;
             let end = options.end.unwrap_or(size).min(size);
             let start = options.start.unwrap_or(0).min(end);
@@ -252,10 +271,10 @@ impl Store {
         self.writer(cx).await?.copy(&from, &to).await
     }
 
-    /// Delete an object. That there is none is no error.
+    /// Delete an object, or one of its versions. That there is none is no error.
     ///
     /// # Errors
-    /// `s3.no_bucket`, `s3.denied`, `s3.unreachable`.
+    /// `s3.no_bucket`, `s3.denied`, `s3.unreachable`; `s3.locked` for a version that is locked.
     ///
     /// # Example
     /// ```rhai
@@ -265,8 +284,12 @@ impl Store {
     /// assert(store.head("one") == ());
     /// ```
     #[primitive(change, needs = s3(self.resource()))]
-    pub(super) async fn delete(&self, cx: &Cx, key: String) -> Result<()> {
-        self.writer(cx).await?.delete(&key).await
+    pub(super) async fn delete(&self, cx: &Cx, key: String, options: DeleteOptions) -> Result<()> {
+        let store = self.writer(cx).await?;
+        match &options.version {
+            Some(version) => store.delete_version(&key, version).await,
+            None => store.delete(&key).await,
+        }
     }
 
     /// Delete all objects below a path. Returns how many.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ccrun_kernel::{Cx, Object, Preview, Result, primitive};
+use ccrun_kernel::{Cx, Object, Options, Preview, Result, primitive};
 
 use crate::store::{Bucket, Place, Stores};
 
@@ -11,6 +11,14 @@ use crate::store::{Bucket, Place, Stores};
 #[object(name = "Store", describe = "Store::describe")]
 pub struct Store {
     pub(crate) place: Place,
+}
+
+/// How a bucket is made.
+#[derive(Clone, Options)]
+pub struct BucketOptions {
+    /// With locks (`store.lock`), which not every server gives it later. Such a bucket keeps versions.
+    #[option(default = "false")]
+    locks: bool,
 }
 
 impl Store {
@@ -50,7 +58,7 @@ impl Store {
     /// Create the bucket unless it is there. Returns whether it was created.
     ///
     /// # Errors
-    /// `s3.denied`, `s3.unreachable`.
+    /// `s3.denied`, `s3.unreachable`; with `locks` also `s3.no_locks` if it is there without, and `s3.not_supported` for a folder.
     ///
     /// # Example
     /// ```rhai
@@ -58,13 +66,16 @@ impl Store {
     /// assert(!s3::folder("kept").create_bucket());
     /// ```
     #[primitive(change, needs = s3(self.resource()), preview = create_bucket_preview)]
-    pub(super) async fn create_bucket(&self, cx: &Cx) -> Result<bool> {
+    pub(super) async fn create_bucket(&self, cx: &Cx, options: BucketOptions) -> Result<bool> {
         let stores = cx.client::<Stores>().await?;
         if stores.exists(&self.place).await? {
+            if options.locks {
+                self.reader(cx).await?.has_locks().await?;
+            }
             cx.unchanged();
             return Ok(false);
         }
-        stores.create(&self.place).await?;
+        stores.create(&self.place, options.locks).await?;
         Ok(true)
     }
 
@@ -83,7 +94,7 @@ impl Store {
     }
 }
 
-async fn create_bucket_preview(this: &Store, cx: &Cx) -> Result<Preview> {
+async fn create_bucket_preview(this: &Store, cx: &Cx, _: &BucketOptions) -> Result<Preview> {
     let there = cx.client::<Stores>().await?.exists(&this.place).await?;
     let preview = Preview::new(format!("create {}", this.place));
     Ok(if there {

@@ -1,6 +1,6 @@
 //! A store that is open: what can be asked of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ccrun_kernel::value::Timestamp;
@@ -16,7 +16,7 @@ use object_store::{
 use tokio_util::bytes::Bytes;
 
 use super::failure::failed;
-use super::place::Place;
+use super::place::{Keys, Place};
 use super::writer::Writer;
 
 /// A store that is open.
@@ -24,6 +24,8 @@ pub struct Bucket {
     place: Place,
     store: Arc<dyn ObjectStore>,
     signer: Option<Arc<AmazonS3>>,
+    /// For what `object_store` does not ask.
+    pub(super) http: OnceLock<reqwest::Client>,
 }
 
 /// An object, as lists show it.
@@ -64,6 +66,7 @@ impl Bucket {
             place,
             store,
             signer,
+            http: OnceLock::new(),
         }
     }
 
@@ -75,6 +78,27 @@ impl Bucket {
 
     pub(super) fn store(&self) -> &dyn ObjectStore {
         &*self.store
+    }
+
+    /// What signs requests.
+    pub(super) fn signer(&self, what: &str) -> Result<&AmazonS3> {
+        let Some(signer) = self.signer.as_deref() else {
+            return Err(Error::new(
+                "s3.not_supported",
+                format!(
+                    "could not {what}: only a server that speaks S3 can, and {} is a folder",
+                    self.place
+                ),
+            ));
+        };
+        match &self.place {
+            Place::S3(place) if place.keys == Keys::Anonymous => Err(Error::new(
+                "s3.denied",
+                format!("could not {what} in {}: that needs keys", self.place),
+            )
+            .hint("give `access_key` and `secret_key`")),
+            _ => Ok(signer),
+        }
     }
 
     pub(super) fn path(&self, key: &str) -> Result<Path> {
@@ -138,20 +162,20 @@ impl Bucket {
     /// # Errors
     /// `s3.not_found`, `s3.too_large`, and what the store says.
     pub async fn get(&self, key: &str, most: u64) -> Result<Bytes> {
-        let size = self.head(key).await?.size;
-        if size > most {
-            return Err(Error::new(
-                "s3.too_large",
-                format!("{key} has {size} bytes, and {most} may be read at once"),
-            )
-            .hint("get it into a file: `store.get_file(key, path)`"));
-        }
-        let mut all = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        let mut stream = self.read(key, None).await?;
-        while let Some(piece) = stream.try_next().await? {
-            all.extend_from_slice(&piece);
-        }
-        Ok(all.into())
+        self.open(key, None).await?.whole(key, most).await
+    }
+
+    /// One of an object's versions as a whole.
+    ///
+    /// # Errors
+    /// As `get`, and `s3.not_supported` for a folder.
+    pub async fn get_version(&self, key: &str, version: &str, most: u64) -> Result<Bytes> {
+        self.signer(&format!("read the version {version} of {key}"))?;
+        let options = GetOptions {
+            version: Some(version.to_owned()),
+            ..GetOptions::default()
+        };
+        self.opened(key, options).await?.whole(key, most).await
     }
 
     /// What is in an object, or in a part of it.
@@ -175,6 +199,10 @@ impl Bucket {
             range: range.map(GetRange::Bounded),
             ..GetOptions::default()
         };
+        self.opened(key, options).await
+    }
+
+    async fn opened(&self, key: &str, options: GetOptions) -> Result<Opened> {
         let what = format!("read {key}");
         let got = self.store.get_opts(&self.path(key)?, options).await;
         let got = got.map_err(|error| failed(&self.place, &what, error))?;
@@ -324,16 +352,30 @@ impl Bucket {
         key: &str,
         valid: Duration,
     ) -> Result<String> {
-        let Some(signer) = &self.signer else {
-            return Err(Error::new(
-                "s3.not_supported",
-                "a folder gives no URLs: only a server that speaks S3 does",
-            ));
-        };
+        let signer = self.signer("sign a URL")?;
         let signed = signer.signed_url(method, &self.path(key)?, valid).await;
         signed
             .map(|url| url.to_string())
             .map_err(|error| failed(&self.place, &format!("sign a URL for {key}"), error))
+    }
+}
+
+impl Opened {
+    /// All of it, which must not be larger than `most` bytes.
+    async fn whole(mut self, key: &str, most: u64) -> Result<Bytes> {
+        let size = self.size;
+        if size > most {
+            return Err(Error::new(
+                "s3.too_large",
+                format!("{key} has {size} bytes, and {most} may be read at once"),
+            )
+            .hint("get it into a file: `store.get_file(key, path)`"));
+        }
+        let mut all = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        while let Some(piece) = self.stream.try_next().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.into())
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ccrun_kernel::secret::{Secret, reference};
 use ccrun_kernel::{Access, Client, Error, Result};
+use http::Method;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 
 use super::bucket::Bucket;
 use super::place::{Keys, Place, S3Place};
+use super::request::Request;
 
 /// The stores of a run, for one right.
 pub struct Stores {
@@ -85,45 +87,31 @@ impl Stores {
         }
     }
 
-    /// Create the store.
+    /// Create the store, with what makes that its objects can be locked.
     ///
     /// # Errors
-    /// `read_only`, `s3.denied`, `s3.unreachable`.
-    pub async fn create(&self, place: &Place) -> Result<()> {
+    /// `read_only`, `s3.denied`, `s3.unreachable`; `s3.not_supported` for a folder with `locks`.
+    pub async fn create(&self, place: &Place, locks: bool) -> Result<()> {
         let bucket = self.writer(place).await?;
-        let Place::S3(s3) = place else { return Ok(()) };
-        let url = bucket
-            .presign(http::Method::PUT, "", Duration::from_secs(60))
-            .await?;
+        let Place::S3(s3) = place else {
+            return if locks {
+                bucket.signer("make a store with locks").map(drop)
+            } else {
+                Ok(())
+            };
+        };
+        let mut request = Request::new(Method::PUT, "", "create a bucket".to_owned());
+        if locks {
+            request = request.header("x-amz-bucket-object-lock-enabled", "true")?;
+        }
         // AWS wants to be told the region; its first one must not be named.
-        let body = if s3.endpoint.is_none() && s3.region != "us-east-1" {
-            format!(
+        if s3.endpoint.is_none() && s3.region != "us-east-1" {
+            request = request.body(format!(
                 "<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>",
                 s3.region
-            )
-        } else {
-            String::new()
-        };
-        let asked = reqwest::Client::new()
-            .put(url.trim_end_matches('?'))
-            .body(body)
-            .timeout(Duration::from_secs(30))
-            .send()
-            .await;
-        let failed = |why: String| {
-            Error::new("s3.failed", format!("could not create {place}: {why}"))
-                .hint("do these keys have the right to create buckets (s3:CreateBucket)?")
-        };
-        let answer = asked.map_err(|error| failed(crate::causes::deepest(&error)))?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
+            ))?;
         }
-        let said = answer.text().await.unwrap_or_default();
-        Err(failed(format!(
-            "the server answered {status}: {}",
-            said.chars().take(300).collect::<String>()
-        )))
+        bucket.ask(request).await.map(drop)
     }
 
     async fn connect(&self, place: &Place) -> Result<Bucket> {

@@ -5,9 +5,12 @@ mod bucket;
 mod client;
 mod failure;
 mod place;
+mod request;
+mod versions;
 mod writer;
 
 pub use bucket::{Bucket, Entry, Opened};
 pub use client::Stores;
 pub use place::{Keys, Place, S3Place};
+pub use versions::{Lock, LockMode, Version};
 pub use writer::{Writer, Written};

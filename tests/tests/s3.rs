@@ -1,4 +1,4 @@
-//! Lists of very many objects.
+//! Lists of very many objects; versions and locks.
 #![allow(
     clippy::print_stdout,
     reason = "figures for whoever runs it with --nocapture"
@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use ccrun_tests::seaweed::{SECRET_KEY, Seaweed};
 use ccrun_tests::typed::Story;
 
 const OBJECTS: usize = 100_000;
@@ -110,4 +111,93 @@ fn a_hundred_thousand_objects_are_listed_in_memory_that_does_not_grow() {
     assert!(many < few + 16, "{few} MiB, then {many} MiB");
     let (said, _) = runs(&story, &format!("print({store}.list(\"objects\").len());"));
     assert!(said.contains("100000"), "{said}");
+}
+
+/// What a store keeps of what is replaced and deleted, and what it lets nobody delete.
+#[test]
+fn versions_and_locks_of_a_real_store() {
+    let seaweed = Seaweed::start();
+    let story = Story::new().file("s3.env", format!("S3_SECRET_KEY={SECRET_KEY}\n"));
+    story.write(
+        "ccrun.toml",
+        format!(
+            "default_target = \"test\"\n[target.test]\n{}[target.test.secrets]\nenv_file = \"s3.env\"\n",
+            seaweed.section(seaweed.address.port(), "kept")
+        ),
+    );
+    story.write(
+        "versions.rhai",
+        r#"
+        fn fails(kind, what) {
+            try { what.call(); } catch (error) {
+                assert(error.kind == kind, `${error.kind}: ${error.message}`);
+                return;
+            }
+            throw `no ${kind}`;
+        }
+        let store = s3::store();
+        assert(store.create_bucket(#{ locks: true }) && !store.create_bucket());
+        assert(store.keeps_versions() && !store.keep_versions());
+        let key = "docs/a b&ü+%.txt";
+        store.put(key, "one");
+        store.put(key, "two");
+        store.put("docs-other", "x");
+        let all = store.versions("docs");
+        assert(all.map(|one| [one.key, one.latest, one.deleted, one.size]) == [[key, true, false, "3B"], [key, false, false, "3B"]], `${all}`);
+        assert(store.versions(key) == all && store.versions().len() == 3);
+        assert(store.get(key) == "two" && store.get(key, #{ version: all[1].version }) == "one");
+        store.bring_back(key, all[1].version);
+        assert(store.get(key) == "one");
+        store.delete(key);
+        assert(store.head(key) == () && store.list("docs").is_empty());
+        let mark = store.versions(key)[0];
+        assert(mark.deleted && mark.latest, `${mark}`);
+        store.delete(key, #{ version: mark.version });
+        assert(store.get(key) == "one");
+
+        assert(store.locked(key) == ());
+        let ends = store.lock(key, "1h");
+        let lock = store.locked(key);
+        assert(lock.mode == "governance" && lock.ends.unix == ends.unix, `${lock}`);
+        fails("s3.locked", || store.lock(key, "1m"));
+        let latest = store.versions(key)[0].version;
+        fails("s3.locked", || store.delete(key, #{ version: latest }));
+        store.delete(key);
+        assert(store.get(key, #{ version: latest }) == "one");
+        fails("s3.not_found", || store.get(key, #{ version: "00000000000000000000000000000000" }));
+        fails("s3.bad_option", || store.lock(key, "1h", #{ mode: "forever" }));
+
+        let plain = s3::store("plain");
+        plain.create_bucket();
+        plain.put("x", "1");
+        fails("s3.no_locks", || plain.lock("x", "1h"));
+        fails("s3.no_locks", || plain.create_bucket(#{ locks: true }));
+        assert(plain.locked("x") == () && !plain.keeps_versions());
+        assert(plain.keep_versions() && plain.keeps_versions());
+        fails("s3.denied", || s3::connect(#{ endpoint: "http://127.0.0.1:1", bucket: "x" }).versions());
+        fails("s3.no_bucket", || s3::store("missing").versions());
+        s3::folder("here").create_bucket();
+        fails("s3.not_supported", || s3::folder("here").versions());
+        fails("s3.not_supported", || s3::folder("here").create_bucket(#{ locks: true }));
+        print("all of it");
+        "#,
+    );
+    story
+        .types("ccrun --yes versions.rhai")
+        .exits(0)
+        .prints("all of it");
+    // A listing of more than a page.
+    story.write(
+        "many.rhai",
+        r#"
+        let store = s3::store();
+        for n in 0..1100 { store.put(`many/${n / 2}`, "x"); }
+        let all = store.versions("many");
+        print(`${all.len()} versions, ${all.filter(|one| one.latest).len()} latest`);
+        "#,
+    );
+    story
+        .types("ccrun --yes many.rhai")
+        .exits(0)
+        .prints("1100 versions, 550 latest");
 }
