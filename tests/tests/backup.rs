@@ -7,6 +7,7 @@ use age::x25519::Identity;
 use ccrun_tests::faults::{FaultyProxy, Misbehaviour, SmallDisk, kill_programs_of};
 use ccrun_tests::postgres::Postgres;
 use ccrun_tests::seaweed::{SECRET_KEY, Seaweed};
+use ccrun_tests::stack::root;
 use ccrun_tests::typed::{Seen, Story};
 
 /// A server with a database, a store, and a folder with a target that names both.
@@ -170,6 +171,75 @@ fn a_wrong_key_a_missing_bucket_and_no_store_are_told_apart() {
         .exits(0)
         .prints("false");
     assert_eq!(bed.good(), 0);
+}
+
+/// Whoever has this machine's keys can hide a backup that is locked, and no more.
+#[test]
+fn a_backup_that_is_locked_outlives_whoever_deletes_it() {
+    let bed = Bed::new();
+    bed.asks(r#"pg::connect().backup(s3::store(), #{ locked_for: "1h" }).id"#)
+        .exits(1)
+        .says("create_bucket(#{ locks: true })");
+    assert_eq!(bed.good(), 0);
+    bed.asks(r#"s3::store("safe").create_bucket(#{ locks: true })"#)
+        .exits(0);
+    for _ in 0..2 {
+        bed.asks(r#"pg::connect().backup(s3::store("safe"), #{ locked_for: "1h" }).locked.mode"#)
+            .exits(0)
+            .prints("governance");
+        bed.asks(r#"pg::verify(s3::store("safe"), "latest").verified.how"#)
+            .exits(0);
+    }
+    bed.asks(r#"pg::prune(s3::store("safe"), #{ last: 1 }).filter(|one| one.keep && one.why.contains("locked until")).len()"#)
+        .exits(0)
+        .prints("2");
+    bed.asks(r#"s3::store("safe").delete_prefix("backups")"#)
+        .exits(0);
+    let backups = |action: &str| {
+        let runbook = root().join("runbooks/backups.rhai");
+        let runbook = runbook.display();
+        bed.story.types(&format!(
+            "ccrun --yes {runbook} -p bucket=safe -p action={action}"
+        ))
+    };
+    backups("list")
+        .exits(0)
+        .prints("there is no backup in safe");
+    // For good it goes no more than that.
+    bed.story.write(
+        "purge.rhai",
+        r#"
+        let store = s3::store("safe");
+        let kept = 0;
+        for one in store.versions("backups").filter(|one| !one.deleted) {
+            try { store.delete(one.key, #{ version: one.version }); } catch (error) {
+                assert(error.kind == "s3.locked", `${error}`);
+                kept += 1;
+            }
+        }
+        print(`${kept} can't be deleted`);
+        "#,
+    );
+    // Of each: the database, the globals, the manifest; not the note that it was verified.
+    bed.story
+        .types("ccrun --yes purge.rhai")
+        .exits(0)
+        .prints("6 can't be deleted");
+    let seen = backups("deleted");
+    seen.exits(0);
+    let text = seen.text();
+    let ids: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.contains("Z-")))
+        .collect();
+    assert_eq!(ids.len(), 2, "{text}");
+    backups(&format!("undelete -p backup={}", ids[0]))
+        .exits(0)
+        .prints(ids[0]);
+    backups("list").exits(0).prints(ids[0]);
+    backups("undelete -p backup=nothing")
+        .exits(1)
+        .says("ccrun backups -p action=deleted");
 }
 
 /// Killed at random moments: ccrun, then `pg_dump`, then the server.

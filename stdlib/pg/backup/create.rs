@@ -14,14 +14,14 @@ use tokio_util::bytes::Bytes;
 
 use super::archive::{self, Contents};
 use super::catalog::{self, Facts};
-use super::manifest::{Count, FORMAT, Kind, LsnRange, MANIFEST, Manifest, Part, Table};
+use super::manifest::{Count, FORMAT, Kind, Locked, LsnRange, MANIFEST, Manifest, Part, Table};
 use super::objects;
 use super::seal::{Inlet, Recipients, Sealer};
 use super::tool::Toolbox;
 use crate::files::{FilePath, Files, Work, blocking};
 use crate::pg::Database;
 use crate::s3::Store;
-use crate::store::Bucket;
+use crate::store::{Bucket, Lock};
 
 /// How a backup is made.
 #[derive(Clone, Options)]
@@ -44,6 +44,12 @@ pub struct BackupOptions {
     buckets: Option<IndexMap<String, Store>>,
     /// What to call it: a version, a reason.
     note: Option<String>,
+    /// How long nobody can delete it, not even with this machine's keys: the bucket must have been made with locks
+    /// (`store.create_bucket(#{ locks: true })`). Whoever deletes it hides it, and `store.versions` still has it.
+    locked_for: Option<ccrun_kernel::value::Duration>,
+    /// `governance`: whoever has the right to may shorten that; `compliance`: nobody may.
+    #[option(default = "governance")]
+    lock_mode: String,
     /// How long `pg_dump` waits for a table that somebody has locked.
     #[option(default = "5m")]
     lock_timeout: ccrun_kernel::value::Duration,
@@ -65,10 +71,11 @@ impl Database {
     ///
     /// The manifest is a map: `id`, `started`, `finished`, `elapsed`, `size`, `rows`, `server`, `database`, `tool`,
     /// `lsn`, `extensions`, `roles`, `settings`, `objects`, `tables`, `large_objects`, `recipients`, `encrypted`,
-    /// `note`, `verified`.
+    /// `note`, `locked`, `verified`.
     ///
     /// # Errors
-    /// `pg.tool_failed` with what `pg_dump` said; `pg.no_tools`; `pg.backup_key`; `pg.permission_denied`; `s3.…` of the store.
+    /// `pg.tool_failed` with what `pg_dump` said; `pg.no_tools`; `pg.backup_key`; `pg.permission_denied`; `s3.no_locks` with
+    /// `locked_for`; `s3.…` of the store.
     ///
     /// # Example
     /// ```rhai,no_run
@@ -85,6 +92,7 @@ impl Database {
     ) -> Result<Dynamic> {
         let recipients = Recipients::parse(&options.recipients.clone().unwrap_or_default())?;
         let bucket = store.writer(cx).await?;
+        let lock = lock_of(&bucket, options.locked_for, &options.lock_mode).await?;
         let facts = catalog::facts(cx, &self.server).await?;
         let toolbox = Toolbox::find(cx, &self.server, facts.server.version_num / 10_000).await?;
         let started = Timestamp::now();
@@ -99,6 +107,7 @@ impl Database {
                 threads: threads(options.threads),
             },
             parts: Vec::new(),
+            lock,
         };
         cx.log(
             ccrun_kernel::event::Level::Debug,
@@ -146,6 +155,7 @@ impl Database {
             buckets,
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
+            locked: set.locked(),
             base: None,
             objects: std::mem::take(&mut set.parts),
         };
@@ -161,6 +171,8 @@ pub(super) struct Set<'c> {
     pub folder: String,
     pub sealing: Sealing,
     pub parts: Vec<Part>,
+    /// What the store is to do for it.
+    pub lock: Option<Lock>,
 }
 
 /// How what is kept is made smaller and unreadable for others.
@@ -374,9 +386,49 @@ impl Set<'_> {
         }
         let text = serde_json::to_vec_pretty(manifest)
             .map_err(|error| Error::new("pg.protocol", error.to_string()))?;
+        // What is not locked as it was asked to be does not count.
+        for part in &manifest.objects {
+            self.lock(&part.key).await?;
+        }
         let key = format!("{}/{MANIFEST}", self.folder);
-        self.bucket.put_if_absent(&key, text.into()).await
+        self.bucket.put_if_absent(&key, text.into()).await?;
+        let locked = self.lock(MANIFEST).await;
+        if locked.is_err() {
+            self.bucket.delete(&key).await?;
+        }
+        locked
     }
+
+    async fn lock(&self, key: &str) -> Result<()> {
+        match &self.lock {
+            Some(lock) => {
+                let key = format!("{}/{key}", self.folder);
+                self.bucket.lock(&key, None, lock).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The lock as the manifest has it.
+    pub fn locked(&self) -> Option<Locked> {
+        self.lock.as_ref().map(|lock| Locked {
+            mode: lock.mode.name().to_owned(),
+            until: lock.until.clone(),
+        })
+    }
+}
+
+/// The lock that is asked for, of a store that has some: nothing is read for long of a database before that is sure.
+pub(super) async fn lock_of(
+    bucket: &Bucket,
+    lasts: Option<ccrun_kernel::value::Duration>,
+    mode: &str,
+) -> Result<Option<Lock>> {
+    let mode = mode.parse()?;
+    let Some(lasts) = lasts else { return Ok(None) };
+    bucket.has_locks().await?;
+    let until = Timestamp::now().plus(lasts)?;
+    Ok(Some(Lock { mode, until }))
 }
 
 /// Whether a file in a backup can be called so.

@@ -68,9 +68,22 @@ pub struct Manifest {
     pub recipients: Vec<String>,
     /// What the operator says of it.
     pub note: Option<String>,
+    /// Until when the store lets nobody delete it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<Locked>,
     /// Of a base backup: what recovery needs to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+}
+
+/// A lock of the store on the objects of a backup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Locked {
+    /// `governance` or `compliance`.
+    pub mode: String,
+    /// When it ends.
+    #[serde(with = "moment")]
+    pub until: Timestamp,
 }
 
 /// Which moments a base backup leads to.
@@ -346,6 +359,13 @@ impl Manifest {
                 self.objects.iter().map(Part::to_script).collect();
             set("objects", objects.into());
             set("encrypted", (!self.recipients.is_empty()).into());
+            let locked = self.locked.as_ref().map_or(Dynamic::UNIT, |locked| {
+                Dynamic::from(ccrun_kernel::rhai::Map::from_iter([
+                    ("mode".into(), locked.mode.clone().into()),
+                    ("ends".into(), Dynamic::from(locked.until.clone())),
+                ]))
+            });
+            set("locked", locked);
             if let Some(base) = &self.base {
                 let json = serde_json::to_value(base)
                     .map_err(|error| Error::new("pg.protocol", error.to_string()))?;

@@ -25,6 +25,8 @@ pub struct Candidate {
     pub started: Timestamp,
     pub size: u64,
     pub verified: bool,
+    /// Until when the store lets nobody delete it.
+    pub locked_until: Option<Timestamp>,
 }
 
 /// What becomes of it, and why.
@@ -65,7 +67,12 @@ impl Decision {
 /// `time.unknown_zone` and the like for a zone that there is not.
 pub fn decide(candidates: &[Candidate], keep: &Keep, now: &Timestamp) -> Result<Vec<Decision>> {
     let all: Vec<&Candidate> = candidates.iter().collect();
-    let mut reasons: Vec<Vec<String>> = vec![Vec::new(); all.len()];
+    // What is locked would be hidden, not deleted, and its room not be free.
+    let locked = |each: &&Candidate| match &each.locked_until {
+        Some(until) if until.instant() > now.instant() => vec![format!("locked until {until}")],
+        _ => Vec::new(),
+    };
+    let mut reasons: Vec<Vec<String>> = all.iter().map(locked).collect();
     let mut databases: Vec<&str> = all.iter().map(|each| each.database.as_str()).collect();
     databases.sort_unstable();
     databases.dedup();
@@ -158,6 +165,7 @@ mod tests {
             started: at(hours_ago),
             size: 1,
             verified,
+            locked_until: None,
         }
     }
 
@@ -172,6 +180,21 @@ mod tests {
             timezone: "UTC".into(),
             ..Keep::default()
         }
+    }
+
+    #[test]
+    fn what_is_locked_stays_until_it_is_not() {
+        let mut all: Vec<Candidate> = (0..4).map(|hour| backup(hour, true)).collect();
+        all[2].locked_until = Some(at(-1));
+        all[3].locked_until = Some(at(0));
+        let decided = decide(&all, &Keep { last: 1, ..rules() }, &at(0)).unwrap();
+        let kept: Vec<bool> = decided.iter().map(|each| each.keep).collect();
+        assert_eq!(kept, [true, false, true, false]);
+        assert!(
+            decided[2].why.starts_with("locked until "),
+            "{}",
+            decided[2].why
+        );
     }
 
     #[test]

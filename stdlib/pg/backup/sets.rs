@@ -269,7 +269,7 @@ pub(super) async fn one_of(
 /// `size`, `keep`, `why`.
 ///
 /// A backup is kept if any rule wants it. Beside the rules: the newest verified one of each database always stays, and
-/// as long as the newest of all was not verified, nothing of that database goes. What was begun more than a day ago and
+/// as long as the newest of all was not verified, nothing of that database goes; nor does what is locked. What was begun more than a day ago and
 /// never completed goes.
 ///
 /// # Errors
@@ -387,6 +387,11 @@ async fn decide(
             started: known.manifest.started.clone(),
             size: known.manifest.size(),
             verified: known.verified.is_some(),
+            locked_until: known
+                .manifest
+                .locked
+                .as_ref()
+                .map(|locked| locked.until.clone()),
         })
         .collect();
     let now = Timestamp::now();

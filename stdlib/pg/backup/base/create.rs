@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::super::catalog::{self, literal};
-use super::super::create::{Sealing, Set, folder_of, new_id, threads};
+use super::super::create::{Sealing, Set, folder_of, lock_of, new_id, threads};
 use super::super::manifest::{Base, Count, FORMAT, Kind, LsnRange, Manifest};
 use super::super::seal::Recipients;
 use super::super::tool::Toolbox;
@@ -43,6 +43,12 @@ pub struct BaseBackupOptions {
     max_rate: Option<Size>,
     /// What to call it: a version, a reason.
     note: Option<String>,
+    /// How long nobody can delete it, not even with this machine's keys: the bucket must have been made with locks
+    /// (`store.create_bucket(#{ locks: true })`). Whoever deletes it hides it, and `store.versions` still has it.
+    locked_for: Option<ccrun_kernel::value::Duration>,
+    /// `governance`: whoever has the right to may shorten that; `compliance`: nobody may.
+    #[option(default = "governance")]
+    lock_mode: String,
 }
 
 /// Pieces under way between two stages.
@@ -99,6 +105,7 @@ impl Database {
         let recipients = Recipients::parse(&options.recipients.clone().unwrap_or_default())?;
         options.check()?;
         let bucket = store.writer(cx).await?;
+        let lock = lock_of(&bucket, options.locked_for, &options.lock_mode).await?;
         let facts = catalog::facts(cx, &self.server).await?;
         let whole = whole(cx, &self.server).await?;
         refuse(&self.server, facts.server.in_recovery, &whole)?;
@@ -115,6 +122,7 @@ impl Database {
                 threads: threads(options.threads),
             },
             parts: Vec::new(),
+            lock,
         };
         // Held until the end: as long as this session lives, the server keeps the log from here on.
         let held = hold_wal(cx, &self.server).await?;
@@ -175,6 +183,7 @@ impl Database {
             buckets: Vec::new(),
             recipients: set.sealing.recipients.names(),
             note: options.note.clone(),
+            locked: set.locked(),
             base: Some(Base {
                 timeline: contents.timeline,
                 start: contents.start,

@@ -534,6 +534,7 @@ impl Shipment<'_> {
                 threads: 0,
             },
             parts: Vec::new(),
+            lock: None,
         };
         let (to, from) = mpsc::channel::<Bytes>(4);
         let path = file.path.clone();
