@@ -94,8 +94,11 @@ impl Store {
     }
 }
 
-async fn create_bucket_preview(this: &Store, cx: &Cx, _: &BucketOptions) -> Result<Preview> {
+async fn create_bucket_preview(this: &Store, cx: &Cx, options: &BucketOptions) -> Result<Preview> {
     let there = cx.client::<Stores>().await?.exists(&this.place).await?;
+    if there && options.locks {
+        this.reader(cx).await?.has_locks().await?;
+    }
     let preview = Preview::new(format!("create {}", this.place));
     Ok(if there {
         Preview::new(format!("{} is there", this.place)).unchanged()

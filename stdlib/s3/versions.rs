@@ -11,7 +11,8 @@ use crate::store::{Lock, LockMode};
 /// How an object is locked.
 #[derive(Clone, Options)]
 pub struct LockOptions {
-    /// `governance`: whoever has the right to may shorten it. `compliance`: nobody may, not even who pays for the store.
+    /// `governance`: keys with the right to (`s3:BypassGovernanceRetention`; an administrator's have it) may delete it all the
+    /// same. `compliance`: none may, and nobody can take that back.
     #[option(default = "governance")]
     mode: String,
     /// One of its versions, instead of the latest.
@@ -110,7 +111,7 @@ impl Store {
         self.writer(cx).await?.bring_back(&key, &version).await
     }
 
-    /// Make that an object's version can't be deleted for a while, whoever has the keys. Returns when it ends.
+    /// Make that an object's version can't be deleted for a while. Returns when it ends.
     ///
     /// The bucket must have been made with locks: `store.create_bucket(#{ locks: true })`. Deleting the object hides it then, and its
     /// version is still there.

@@ -9,13 +9,20 @@ use object_store::Error as StoreError;
 use super::place::Place;
 use crate::causes::deepest;
 
+/// An error of a store: what was asked of it, why it was not done, and what to do.
+pub(super) fn could_not(what: &str, place: &Place, kind: &str, why: &str, hint: &str) -> Error {
+    Error::new(kind, format!("could not {what} in {place}: {why}")).hint(hint)
+}
+
+/// What to do where nobody answers.
+pub(super) const UNREACHABLE: &str =
+    "is the endpoint right, and does the server run? It was tried several times";
+
 /// An error of the store, with what was asked of it and what to do.
 pub fn failed(place: &Place, what: &str, error: StoreError) -> Error {
     let said = all(&error);
     let cause = deepest(&error);
-    let of = |kind: &str, why: &str, hint: &str| {
-        Error::new(kind, format!("could not {what} in {place}: {why}")).hint(hint)
-    };
+    let of = |kind: &str, why: &str, hint: &str| could_not(what, place, kind, why, hint);
     // What the server says goes before the status that it comes with.
     if let Some((kind, why, hint)) = by_code(&said) {
         return of(kind, why, hint);
@@ -56,7 +63,7 @@ pub fn failed(place: &Place, what: &str, error: StoreError) -> Error {
                 "s3.failed"
             },
             &cause,
-            "is the endpoint right, and does the server run? It was tried several times",
+            UNREACHABLE,
         )
         .retryable(),
     }
@@ -68,9 +75,7 @@ const RIGHTS: &str = "do the keys have the right to do so (s3:ListBucket, s3:Get
 
 /// The error that an answer says which is no success.
 pub(super) fn answered(place: &Place, what: &str, status: StatusCode, body: &str) -> Error {
-    let of = |kind: &str, why: &str, hint: &str| {
-        Error::new(kind, format!("could not {what} in {place}: {why}")).hint(hint)
-    };
+    let of = |kind: &str, why: &str, hint: &str| could_not(what, place, kind, why, hint);
     let element = |name: &str| {
         let rest = body.split_once(&format!("<{name}>"))?.1;
         Some(

@@ -14,7 +14,7 @@ use object_store::signer::{SignedUrlOptions, Signer as _};
 use sha2::{Digest as _, Sha256};
 
 use super::bucket::Bucket;
-use super::failure::{answered, failed};
+use super::failure::{UNREACHABLE, answered, could_not, failed};
 
 /// How often it is tried.
 const TRIES: u32 = 4;
@@ -127,15 +127,7 @@ impl Bucket {
     }
 
     fn unreachable(&self, what: &str, error: &reqwest::Error) -> Error {
-        Error::new(
-            "s3.unreachable",
-            format!(
-                "could not {what} in {}: {}",
-                self.place(),
-                crate::causes::deepest(error)
-            ),
-        )
-        .hint("is the endpoint right, and does the server run? It was tried several times")
-        .retryable()
+        let why = crate::causes::deepest(error);
+        could_not(what, self.place(), "s3.unreachable", &why, UNREACHABLE).retryable()
     }
 }

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::bucket::{Bucket, Entry};
+use super::failure::could_not;
 use super::place::Place;
 use super::request::Request;
 
-/// What stands for itself in the path of a URL does not need to be encoded.
+/// What is encoded in the path of a URL (RFC 3986: all but what is unreserved, and the slashes).
 const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -231,25 +232,27 @@ impl Bucket {
         key: &str,
         version: Option<&str>,
     ) -> Error {
-        match error.kind() {
-            "s3.denied" => match self.locked(key, version).await {
-                Ok(Some(lock)) if lock.until.instant() > Timestamp::now().instant() => Error::new(
-                    "s3.locked",
-                    format!(
-                        "could not {what} in {}: it is locked until {}",
-                        self.place(),
-                        lock.until
-                    ),
-                )
-                .hint("wait until then; deleting an object without naming a version hides it"),
-                _ => error,
-            },
-            "s3.failed" if !error.is_retryable() => match self.has_locks().await {
-                Err(none) if none.kind() == "s3.no_locks" => none,
-                _ => error,
-            },
-            _ => error,
+        if error.kind() == "s3.denied"
+            && let Ok(Some(lock)) = self.locked(key, version).await
+            && lock.until.instant() > Timestamp::now().instant()
+        {
+            let why = format!("it is locked until {}", lock.until);
+            let hint = "wait until then; deleting an object without naming a version hides it";
+            return could_not(what, self.place(), "s3.locked", &why, hint);
         }
+        self.or_no_locks(error).await
+    }
+
+    /// An error, or that the bucket has no locks.
+    async fn or_no_locks(&self, error: Error) -> Error {
+        if error.kind() == "s3.failed"
+            && !error.is_retryable()
+            && let Err(none) = self.has_locks().await
+            && none.kind() == "s3.no_locks"
+        {
+            return none;
+        }
+        error
     }
 
     /// Make an older version the latest one, as a copy of it: up to 5 GiB.
@@ -263,6 +266,8 @@ impl Bucket {
             return self.ask(request).await.map(drop);
         };
         let from = utf8_percent_encode(key, IN_A_PATH);
+        // Names of versions have `+` in them, on some servers.
+        let version = utf8_percent_encode(version, NON_ALPHANUMERIC);
         let source = format!("/{}/{from}?versionId={version}", place.bucket);
         let request = request.header("x-amz-copy-source", &source)?;
         self.ask(request).await.map(drop)
@@ -306,15 +311,14 @@ impl Bucket {
         let request = request.query("retention", "").version(version);
         let answer = match self.ask(request).await {
             Ok(answer) => answer,
-            Err(error) if error.kind() == "s3.no_locks" => return Ok(None),
-            // A bucket without locks, on a server that does not say so.
-            Err(error) if error.kind() == "s3.failed" && !error.is_retryable() => {
-                return match self.has_locks().await {
-                    Err(none) if none.kind() == "s3.no_locks" => Ok(None),
-                    _ => Err(error),
+            Err(error) => {
+                let error = self.or_no_locks(error).await;
+                return if error.kind() == "s3.no_locks" {
+                    Ok(None)
+                } else {
+                    Err(error)
                 };
             }
-            Err(error) => return Err(error),
         };
         let retention: Retention = self.read_xml(&answer)?;
         Ok(Some(Lock {

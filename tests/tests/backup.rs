@@ -173,7 +173,7 @@ fn a_wrong_key_a_missing_bucket_and_no_store_are_told_apart() {
     assert_eq!(bed.good(), 0);
 }
 
-/// Whoever has this machine's keys can hide a backup that is locked, and no more.
+/// Who deletes a backup that is locked hides it, and no more.
 #[test]
 fn a_backup_that_is_locked_outlives_whoever_deletes_it() {
     let bed = Bed::new();
@@ -240,6 +240,22 @@ fn a_backup_that_is_locked_outlives_whoever_deletes_it() {
     backups("undelete -p backup=nothing")
         .exits(1)
         .says("ccrun backups -p action=deleted");
+    bed.story.write(
+        "base.rhai",
+        r#"
+        let store = s3::store("safe");
+        let made = pg::connect().base_backup(store, #{ locked_for: "1h", lock_mode: "compliance" });
+        for name in made.objects.map(|object| object.key) + ["manifest.json"] {
+            let lock = store.locked(`backups/${made.id}/${name}`);
+            assert(lock.mode == "compliance" && lock.ends.unix == made.locked.ends.unix, `${lock}`);
+        }
+        print("all of it is locked");
+        "#,
+    );
+    bed.story
+        .types("ccrun --yes base.rhai")
+        .exits(0)
+        .prints("all of it is locked");
 }
 
 /// Killed at random moments: ccrun, then `pg_dump`, then the server.

@@ -44,10 +44,11 @@ pub struct BackupOptions {
     buckets: Option<IndexMap<String, Store>>,
     /// What to call it: a version, a reason.
     note: Option<String>,
-    /// How long nobody can delete it, not even with this machine's keys: the bucket must have been made with locks
+    /// How long the store keeps it whatever is deleted: the bucket must have been made with locks
     /// (`store.create_bucket(#{ locks: true })`). Whoever deletes it hides it, and `store.versions` still has it.
     locked_for: Option<ccrun_kernel::value::Duration>,
-    /// `governance`: whoever has the right to may shorten that; `compliance`: nobody may.
+    /// `governance`: keys with the right to (`s3:BypassGovernanceRetention`; an administrator's have it) may delete it all the
+    /// same; `compliance`: none may, and nobody can take that back.
     #[option(default = "governance")]
     lock_mode: String,
     /// How long `pg_dump` waits for a table that somebody has locked.
